@@ -1,0 +1,1 @@
+"""One node: inventory, artifacts, engines, and the inference gateway."""

@@ -1,0 +1,1 @@
+"""The brain of a site: state, placement, requests, approvals, trust repository, minter."""

@@ -1,0 +1,1 @@
+"""The Merkle log of RFC 6962: append, checkpoint, proofs."""

@@ -1,0 +1,1 @@
+"""A whole site on one machine, with the ceremony that founds it."""

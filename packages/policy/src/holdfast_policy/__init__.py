@@ -1,0 +1,1 @@
+"""Residency: the registry of jurisdictions, labels, the decision and the run ticket."""

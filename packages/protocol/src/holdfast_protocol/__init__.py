@@ -1,0 +1,1 @@
+"""What Holdfast programs say to one another: messages, subjects, codes, identities, the bus."""
