@@ -14,14 +14,10 @@ import msgspec
 Operation = Literal["chat", "complete", "embed"]
 
 
-class Wire(msgspec.Struct, frozen=True, kw_only=True):
-    """A message or a part of one."""
-
-
 # ---------------------------------------------------------------- devices
 
 
-class Device(Wire):
+class Device(msgspec.Struct, frozen=True, kw_only=True):
     """One device of a node; identity is ``uuid``, never an index."""
 
     uuid: str
@@ -43,7 +39,7 @@ class Device(Wire):
 # ---------------------------------------------------------------- desired state
 
 
-class EngineSettings(Wire):
+class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
     """How an engine runs a model; part of what is placed."""
 
     engine: str = "xllamacpp"
@@ -52,7 +48,7 @@ class EngineSettings(Wire):
     threads: int = 1
 
 
-class Placement(Wire):
+class Placement(msgspec.Struct, frozen=True, kw_only=True):
     """One replica that a node shall serve."""
 
     slot: str
@@ -73,7 +69,7 @@ class Placement(Wire):
     """Encoded ``SignedDocument`` of a ``FetchTicket`` for this node and model."""
 
 
-class RouteTarget(Wire):
+class RouteTarget(msgspec.Struct, frozen=True, kw_only=True):
     """A replica that may answer an alias."""
 
     node: str
@@ -82,7 +78,7 @@ class RouteTarget(Wire):
     capacity: int
 
 
-class Route(Wire):
+class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Where an alias is answered; a higher epoch replaces a lower one."""
 
     alias: str
@@ -92,7 +88,7 @@ class Route(Wire):
     targets: tuple[RouteTarget, ...]
 
 
-class Grant(Wire):
+class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """That an application may use aliases; the ceiling stands in its signed record."""
 
     app: str
@@ -100,14 +96,14 @@ class Grant(Wire):
     aliases: tuple[str, ...]
 
 
-class TrustMark(Wire):
+class TrustMark(msgspec.Struct, frozen=True, kw_only=True):
     """The newest site trust the controller published, so that agents know when to refresh."""
 
     snapshot: int
     timestamp: int
 
 
-class Desired(Wire, tag="desired"):
+class Desired(msgspec.Struct, frozen=True, kw_only=True, tag="desired"):
     """The one document that tells a node what to be; signed by the controller's pinned key.
 
     ``(epoch, generation)`` only rises; the same stamp with other bytes is refused.
@@ -124,7 +120,7 @@ class Desired(Wire, tag="desired"):
     trust: TrustMark
 
 
-class AccountClaim(Wire):
+class AccountClaim(msgspec.Struct, frozen=True, kw_only=True):
     """An application's account as its broker must know it."""
 
     app: str
@@ -133,7 +129,7 @@ class AccountClaim(Wire):
     jwt: str
 
 
-class DesiredClaims(Wire, tag="claims"):
+class DesiredClaims(msgspec.Struct, frozen=True, kw_only=True, tag="claims"):
     """What a broker's relay shall push; the full set for that jurisdiction."""
 
     broker: str
@@ -149,7 +145,7 @@ SlotState = Literal[
 ]
 
 
-class SlotReport(Wire):
+class SlotReport(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one placement on the node."""
 
     slot: str
@@ -169,7 +165,7 @@ class SlotReport(Wire):
     bytes_total: int | None = None
 
 
-class Report(Wire, tag="report"):
+class Report(msgspec.Struct, frozen=True, kw_only=True, tag="report"):
     """A node's absolute report on ``hf.v1.hb.<node>``, once a second."""
 
     node: str
@@ -196,7 +192,7 @@ class Report(Wire, tag="report"):
     load_1m: float | None = None
 
 
-class RelayReport(Wire, tag="relay"):
+class RelayReport(msgspec.Struct, frozen=True, kw_only=True, tag="relay"):
     """A broker relay's report on ``hf.v1.hb.<broker>``: which claims its broker has."""
 
     broker: str
@@ -209,7 +205,7 @@ class RelayReport(Wire, tag="relay"):
     failed: tuple[str, ...] = ()
 
 
-class NodeEvent(Wire, tag="event"):
+class NodeEvent(msgspec.Struct, frozen=True, kw_only=True, tag="event"):
     """A fact that must not be lost; message id ``<node>-<boot>-<seq>``."""
 
     node: str
@@ -223,13 +219,13 @@ class NodeEvent(Wire, tag="event"):
     message: str = ""
 
 
-class TrustQuery(Wire):
+class TrustQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Asks for a role file by name on ``hf.v1.tuf.<node>``."""
 
     name: str
 
 
-class TrustAnswer(Wire):
+class TrustAnswer(msgspec.Struct, frozen=True, kw_only=True):
     """The file's bytes verbatim, or ``None`` where there is no such file."""
 
     content: bytes | None
@@ -238,7 +234,7 @@ class TrustAnswer(Wire):
 # ---------------------------------------------------------------- between agent and gateway
 
 
-class LocalSlot(Wire):
+class LocalSlot(msgspec.Struct, frozen=True, kw_only=True):
     """A replica that this node's gateway may use, behind a unix socket."""
 
     slot: str
@@ -252,7 +248,7 @@ class LocalSlot(Wire):
     accept: bool
 
 
-class GatewayState(Wire, tag="gateway"):
+class GatewayState(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):
     """What an agent gives its gateway, whole, at every change (socket feed and file).
 
     ``document`` is the encoded ``SignedDocument`` of the accepted ``Desired``; the gateway
@@ -263,7 +259,7 @@ class GatewayState(Wire, tag="gateway"):
     slots: tuple[LocalSlot, ...]
 
 
-class GatewayCounts(Wire, tag="counts"):
+class GatewayCounts(msgspec.Struct, frozen=True, kw_only=True, tag="counts"):
     """What a gateway tells its agent once a second."""
 
     in_flight: dict[str, int]
