@@ -1,0 +1,400 @@
+"""The agent's core: one synchronous step from an input to the effects it calls for.
+
+Every input is folded into the state, then the whole state is reconciled: level-triggered, so a
+lost, doubled or late input changes nothing that the next one would not repair. A desired document
+is stored before it is acted upon. No clock, no I/O: the shell and the simulation run the same
+core.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import assert_never
+
+from holdfast_protocol.codec import decode
+from holdfast_protocol.errors import HoldfastError
+from holdfast_protocol.limits import REPORT_EVERY_S
+from holdfast_protocol.messages import (
+    Desired,
+    Device,
+    GatewayState,
+    NodeEvent,
+    Placement,
+    Report,
+    SlotReport,
+)
+from holdfast_protocol.signed import DESIRED_CONTEXT, SignedDocument, open_signed
+
+from holdfast_agent.logic import io
+from holdfast_agent.logic.ledger import drift, loading
+from holdfast_agent.logic.slot import BUSY, DRAIN_S, STOP_GRACE_S, Slot
+from holdfast_agent.logic.stamp import Stamp, judge
+
+TRUST_EVERY_S = 60.0
+
+
+@dataclass(frozen=True)
+class Identity:
+    """Who this node is: its name and boot, and what its site certificate says of it."""
+
+    node: str
+    boot: str
+    jurisdiction: str
+    zones: tuple[str, ...]
+    controller_key: bytes
+    engine: str
+    isolation: str
+
+
+@dataclass
+class _Accepted:
+    """The desired document in force and the bytes it came in."""
+
+    stamp: Stamp
+    document: bytes
+    desired: Desired
+
+
+@dataclass
+class Core:
+    """State of one agent; ``step`` is the only way in."""
+
+    identity: Identity
+    accepted_digests: set[str] = field(default_factory=set)
+    slots: dict[str, Slot] = field(default_factory=dict)
+    _accepted: _Accepted | None = None
+    _storing: _Accepted | None = None
+    _trust: io.TrustView | None = None
+    _refreshing: bool = False
+    _refreshed_at_s: float = float("-inf")
+    _devices: dict[str, Device] = field(default_factory=dict)
+    _host: io.HostRead | None = None
+    _gateway_connected: bool = False
+    _seq: int = 0
+    _event_seq: int = 0
+    _reported_at_s: float = float("-inf")
+    _published: GatewayState | None = None
+
+    def step(self, now_s: float, given: io.Input) -> list[io.Effect]:
+        """Return what is to be done after ``given`` arrived at ``now_s`` (Unix seconds)."""
+        effects = self._fold(now_s, given)
+        effects += self._reconcile(now_s)
+        state = self._gateway_state()
+        if state != self._published:
+            self._published = state
+            effects.append(io.PublishGateway(state=state))
+        if now_s - self._reported_at_s >= REPORT_EVERY_S or now_s < self._reported_at_s:
+            self._reported_at_s = now_s
+            effects.append(io.PublishReport(report=self._report(now_s)))
+        return effects
+
+    # ------------------------------------------------------------ fold
+
+    def _fold(self, now_s: float, given: io.Input) -> list[io.Effect]:
+        match given:
+            case io.DesiredArrived():
+                return self._desired_arrived(now_s, given.document)
+            case io.DesiredStored():
+                if self._storing is not None and self._storing.stamp.digest == given.digest:
+                    self._accepted, self._storing = self._storing, None
+            case io.TrustRefreshed():
+                self._refreshing = False
+                self._refreshed_at_s = now_s
+                if self._trust is None or given.view.snapshot > self._trust.snapshot:
+                    self._retry_now(now_s)
+                self._trust = given.view
+            case io.DevicesRead():
+                self._devices = {device.uuid: device for device in given.devices}
+            case io.HostRead():
+                self._host = given
+            case io.GatewaySeen():
+                self._gateway_connected = given.connected
+                for slot in self.slots.values():
+                    slot.in_flight = given.in_flight.get(slot.placement.slot, 0)
+            case io.Ticked():
+                pass
+            case (
+                io.Fetched()
+                | io.FetchProgressed()
+                | io.EngineProbing()
+                | io.EngineReady()
+                | io.Failed()
+                | io.EngineStopped()
+            ):
+                return self._slot_answered(now_s, given)
+            case _:
+                assert_never(given)
+        return []
+
+    def _desired_arrived(self, now_s: float, document: bytes) -> list[io.Effect]:
+        try:
+            signed = decode(document, SignedDocument)
+            payload = open_signed(signed, self.identity.controller_key, DESIRED_CONTEXT)
+            desired = decode(payload, Desired)
+        except HoldfastError as error:
+            return [self._event(now_s, "desired-refused", "desired", error.code, error.message)]
+        digest = "sha256:" + hashlib.sha256(payload).hexdigest()
+        newest = self._storing or self._accepted
+        match judge(self.identity.node, desired, digest, newest.stamp if newest else None):
+            case "accept":
+                stamp = Stamp(desired.epoch, desired.generation, digest)
+                self._storing = _Accepted(stamp, document, desired)
+                return [io.StoreDesired(document=document, digest=digest)]
+            case "conflict":
+                message = "Two desired documents carry the same stamp with different content."
+                return [self._event(now_s, "desired-conflict", "desired", None, message)]
+            case "foreign":
+                message = "A desired document for another node arrived."
+                return [self._event(now_s, "desired-foreign", "desired", None, message)]
+            case "same" | "older":
+                return []
+
+    def _slot_answered(
+        self,
+        now_s: float,
+        given: io.Fetched
+        | io.FetchProgressed
+        | io.EngineProbing
+        | io.EngineReady
+        | io.Failed
+        | io.EngineStopped,
+    ) -> list[io.Effect]:
+        slot = self.slots.get(given.slot)
+        if slot is None or slot.attempt != given.attempt:
+            return []  # of an attempt that was abandoned
+        match given:
+            case io.Fetched():
+                slot.fetched = True
+                slot.bytes_done = slot.bytes_total
+            case io.FetchProgressed():
+                slot.bytes_done, slot.bytes_total = given.bytes_done, given.bytes_total
+            case io.EngineProbing():
+                if slot.state == "loading":
+                    slot.state = "probing"
+            case io.EngineReady():
+                return self._became_ready(now_s, slot, given)
+            case io.Failed():
+                return self._slot_failed(now_s, slot, given)
+            case io.EngineStopped():
+                slot.stopping = False
+                slot.socket = None
+                if slot.state == "draining":
+                    slot.state = "stopped"
+        return []
+
+    def _became_ready(self, now_s: float, slot: Slot, given: io.EngineReady) -> list[io.Effect]:
+        slot.state = "ready"
+        slot.socket = given.socket
+        slot.memory_bytes = given.memory_bytes
+        slot.load_seconds = given.load_seconds
+        slot.code = slot.message = None
+        slot.failures = 0
+        digest = slot.placement.manifest_digest
+        effects: list[io.Effect] = [
+            self._event(now_s, "slot-ready", slot.placement.slot, None, digest)
+        ]
+        if digest not in self.accepted_digests:
+            self.accepted_digests.add(digest)
+            effects.append(io.RememberAccepted(digests=tuple(sorted(self.accepted_digests))))
+        return effects
+
+    def _slot_failed(self, now_s: float, slot: Slot, given: io.Failed) -> list[io.Effect]:
+        was_ready = slot.state in ("ready", "draining")
+        if slot.state == "draining":
+            slot.state, slot.socket = "stopped", None
+            return []
+        slot.fail(now_s, given.code, given.message)
+        if was_ready:
+            slot.restarts += 1
+            slot.retry_at_s = now_s if slot.failures == 1 else slot.retry_at_s
+        kind = "engine-died" if was_ready else "slot-failed"
+        return [self._event(now_s, kind, slot.placement.slot, given.code, given.message)]
+
+    def _retry_now(self, now_s: float) -> None:
+        """News may lift what refused a slot: an approval, a lifted denial."""
+        for slot in self.slots.values():
+            slot.retry_at_s = min(slot.retry_at_s, now_s)
+
+    # ------------------------------------------------------------ reconcile
+
+    def _reconcile(self, now_s: float) -> list[io.Effect]:
+        effects: list[io.Effect] = []
+        if self._trust_is_due(now_s):
+            self._refreshing = True
+            effects.append(io.RefreshTrust())
+        wanted = self._wanted()
+        for name, placement in sorted(wanted.items()):
+            if name not in self.slots:
+                self.slots[name] = Slot(placement=placement)
+        for name in sorted(self.slots):
+            slot = self.slots[name]
+            if name in wanted:
+                slot.placement = wanted[name]
+                effects += self._advance(now_s, slot)
+            else:
+                effects += self._retire(now_s, slot)
+        self.slots = {
+            name: slot
+            for name, slot in self.slots.items()
+            if name in wanted or slot.state != "stopped"
+        }
+        return effects
+
+    def _wanted(self) -> dict[str, Placement]:
+        if self._accepted is None:
+            return {}
+        return {placement.slot: placement for placement in self._accepted.desired.placements}
+
+    def _trust_is_due(self, now_s: float) -> bool:
+        if self._refreshing:
+            return False
+        if self._trust is None or now_s - self._refreshed_at_s >= TRUST_EVERY_S:
+            return True
+        mark = self._accepted.desired.trust.snapshot if self._accepted else 0
+        return mark > self._trust.snapshot and now_s - self._refreshed_at_s >= 1.0
+
+    def _advance(self, now_s: float, slot: Slot) -> list[io.Effect]:
+        """Take a wanted slot one step on."""
+        if self._trust is None:
+            return []
+        if self._trust.denied(slot.placement):
+            return self._stop_denied(now_s, slot)
+        match slot.state:
+            case "planned":
+                return self._admit(now_s, slot)
+            case "failed" | "stopped":
+                if now_s >= slot.retry_at_s and not slot.stopping:
+                    slot.state = "planned"
+                    return self._admit(now_s, slot)
+            case "fetching":
+                if slot.fetched:
+                    return self._load(now_s, slot)
+            case "draining":
+                pass  # wanted again while it drains: it finishes, then starts anew
+            case "loading" | "probing" | "ready":
+                pass
+            case _:
+                assert_never(slot.state)
+        return []
+
+    def _admit(self, now_s: float, slot: Slot) -> list[io.Effect]:
+        """Approval, denial and trust are checked on the node, before a byte is fetched."""
+        if self._trust is None or self._refreshing:
+            return []
+        mark = self._accepted.desired.trust.snapshot if self._accepted else 0
+        if mark > self._trust.snapshot and self._trust.outcome == "FRESH":
+            return []  # a newer trust was announced; wait for it
+        known = slot.placement.manifest_digest in self.accepted_digests
+        refusal = self._trust.refusal(slot.placement, known)
+        if refusal is not None:
+            return self._refuse(now_s, slot, *refusal)
+        slot.attempt += 1
+        slot.state = "fetching"
+        slot.fetched = False
+        return [io.Fetch(placement=slot.placement, attempt=slot.attempt)]
+
+    def _load(self, now_s: float, slot: Slot) -> list[io.Effect]:
+        if loading(self.slots.values(), slot.placement.device):
+            return []
+        reason = drift(slot, self.slots, self._devices)
+        if reason is not None:
+            return self._refuse(now_s, slot, "VRAM_DRIFT", reason)
+        slot.state = "loading"
+        return [io.StartEngine(placement=slot.placement, attempt=slot.attempt)]
+
+    def _refuse(self, now_s: float, slot: Slot, code: str, message: str) -> list[io.Effect]:
+        told = slot.code == code
+        slot.fail(now_s, code, message)
+        if told:
+            return []  # said once; the report repeats it every second
+        return [self._event(now_s, "slot-refused", slot.placement.slot, code, message)]
+
+    def _stop_denied(self, now_s: float, slot: Slot) -> list[io.Effect]:
+        message = "An officer denied this model."
+        if slot.state == "failed" and slot.code == "DENIED_MODEL":
+            return []
+        running = slot.state in BUSY or slot.state in ("ready", "draining")
+        slot.fail(now_s, "DENIED_MODEL", message)
+        effects: list[io.Effect] = [
+            self._event(now_s, "slot-denied", slot.placement.slot, "DENIED_MODEL", message)
+        ]
+        if running:
+            slot.stopping = True
+            effects.append(
+                io.StopEngine(slot=slot.placement.slot, attempt=slot.attempt, grace_s=0.0)
+            )
+        return effects
+
+    def _retire(self, now_s: float, slot: Slot) -> list[io.Effect]:
+        """Take a slot that is no longer wanted out of service, in-flight requests first."""
+        if slot.stopping:
+            return []
+        if slot.state in ("planned", "failed", "stopped"):
+            slot.state = "stopped"
+            return []
+        if slot.state == "ready":
+            slot.state = "draining"
+            slot.drain_until_s = now_s + DRAIN_S
+            return []
+        if slot.state == "draining" and slot.in_flight > 0 and now_s < slot.drain_until_s:
+            return []
+        slot.state = "draining"
+        slot.stopping = True
+        return [io.StopEngine(slot=slot.placement.slot, attempt=slot.attempt, grace_s=STOP_GRACE_S)]
+
+    # ------------------------------------------------------------ what others see
+
+    def _gateway_state(self) -> GatewayState:
+        local = (slot.local() for _, slot in sorted(self.slots.items()))
+        return GatewayState(
+            document=self._accepted.document if self._accepted else None,
+            slots=tuple(slot for slot in local if slot is not None),
+        )
+
+    def _report(self, now_s: float) -> Report:
+        self._seq += 1
+        stamp = self._accepted.stamp if self._accepted else Stamp(0, 0, "")
+        host = self._host
+        slots: tuple[SlotReport, ...] = tuple(
+            slot.report() for _, slot in sorted(self.slots.items())
+        )
+        return Report(
+            node=self.identity.node,
+            boot=self.identity.boot,
+            seq=self._seq,
+            sent=now_s,
+            epoch=stamp.epoch,
+            generation=stamp.generation,
+            jurisdiction=self.identity.jurisdiction,
+            zones=self.identity.zones,
+            devices=tuple(device for _, device in sorted(self._devices.items())),
+            slots=slots,
+            trust=self._trust.outcome if self._trust else "UNKNOWN",
+            snapshot=self._trust.snapshot if self._trust else 0,
+            isolation=self.identity.isolation,
+            engine=self.identity.engine,
+            gateway="ok" if self._gateway_connected else "down",
+            spool=host.spool if host else 0,
+            host_memory_total_bytes=host.memory_total_bytes if host else None,
+            host_memory_used_bytes=host.memory_used_bytes if host else None,
+            disk_free_bytes=host.disk_free_bytes if host else None,
+            load_1m=host.load_1m if host else None,
+        )
+
+    def _event(
+        self, now_s: float, kind: str, subject: str, code: str | None, message: str
+    ) -> io.RecordEvent:
+        self._event_seq += 1
+        return io.RecordEvent(
+            event=NodeEvent(
+                node=self.identity.node,
+                boot=self.identity.boot,
+                seq=self._event_seq,
+                at=now_s,
+                kind=kind,
+                subject=subject,
+                code=code,
+                message=message,
+            )
+        )

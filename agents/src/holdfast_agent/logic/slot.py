@@ -1,0 +1,87 @@
+"""One slot of a node: a placement and what has become of it.
+
+States follow the design's swap machine as far as it is built: planned, fetching, loading,
+probing, ready, draining, stopped, and failed with the time of the next attempt.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from holdfast_protocol.messages import LocalSlot, Placement, SlotReport, SlotState
+
+BACKOFF_FIRST_S = 1.0
+BACKOFF_MAX_S = 60.0
+DRAIN_S = 30.0
+STOP_GRACE_S = 5.0
+BUSY: frozenset[SlotState] = frozenset({"fetching", "loading", "probing"})
+HOLDS_MEMORY: frozenset[SlotState] = frozenset({"loading", "probing", "ready", "draining"})
+
+
+@dataclass
+class Slot:
+    """Owned by the core alone."""
+
+    placement: Placement
+    state: SlotState = "planned"
+    attempt: int = 0
+    fetched: bool = False
+    stopping: bool = False
+    failures: int = 0
+    restarts: int = 0
+    retry_at_s: float = 0.0
+    drain_until_s: float = 0.0
+    code: str | None = None
+    message: str | None = None
+    socket: str | None = None
+    memory_bytes: int | None = None
+    load_seconds: float | None = None
+    bytes_done: int | None = None
+    bytes_total: int | None = None
+    in_flight: int = field(default=0)
+
+    def fail(self, now_s: float, code: str, message: str) -> None:
+        """Enter ``failed`` and set the time of the next attempt: 1 s, doubling, at most 60 s."""
+        self.failures += 1
+        self.state = "failed"
+        self.code, self.message = code, message
+        self.socket = None
+        self.in_flight = 0
+        delay_s = min(BACKOFF_FIRST_S * 2 ** (self.failures - 1), BACKOFF_MAX_S)
+        self.retry_at_s = now_s + delay_s
+
+    def report(self) -> SlotReport:
+        """What the node says of the slot."""
+        return SlotReport(
+            slot=self.placement.slot,
+            alias=self.placement.alias,
+            manifest_digest=self.placement.manifest_digest,
+            generation=self.placement.generation,
+            device=self.placement.device,
+            state=self.state,
+            code=self.code,
+            message=self.message,
+            in_flight=self.in_flight,
+            capacity=self.placement.settings.parallel,
+            restarts=self.restarts,
+            memory_bytes=self.memory_bytes,
+            load_seconds=self.load_seconds,
+            bytes_done=self.bytes_done,
+            bytes_total=self.bytes_total,
+        )
+
+    def local(self) -> LocalSlot | None:
+        """What the gateway may use: only while an engine answers."""
+        if self.socket is None or self.state not in ("ready", "draining"):
+            return None
+        return LocalSlot(
+            slot=self.placement.slot,
+            alias=self.placement.alias,
+            digest=self.placement.manifest_digest,
+            generation=self.placement.generation,
+            zone=self.placement.zone,
+            socket=self.socket,
+            operations=self.placement.operations,
+            capacity=self.placement.settings.parallel,
+            accept=self.state == "ready",
+        )
