@@ -34,6 +34,7 @@ class Code(enum.StrEnum):
     PROBE_FAILED = "PROBE_FAILED"
     JOURNAL_DAMAGED = "JOURNAL_DAMAGED"
     JOURNAL_ROLLBACK = "JOURNAL_ROLLBACK"
+    JOURNAL_NEWER = "JOURNAL_NEWER"
     # refused (3)
     SIGNED_ALREADY = "SIGNED_ALREADY"
     NOT_AN_OFFICER = "NOT_AN_OFFICER"
@@ -71,6 +72,7 @@ class Code(enum.StrEnum):
     NODE_DIED = "NODE_DIED"
     ENGINE_FAILED = "ENGINE_FAILED"
     STORE_FAILED = "STORE_FAILED"
+    JOURNAL_HELD = "JOURNAL_HELD"
     DISK_FULL = "DISK_FULL"
     MEDIA_LOST = "MEDIA_LOST"
     TRUST_STALE = "TRUST_STALE"
@@ -139,6 +141,9 @@ TABLE: Final[dict[Code, Meaning]] = {
     Code.JOURNAL_ROLLBACK: Meaning(
         4, 500, "The journal is older than it was; two officers must accept a new epoch."
     ),
+    Code.JOURNAL_NEWER: Meaning(
+        4, 500, "Start the version of Holdfast that wrote this journal, or a newer one."
+    ),
     Code.SIGNED_ALREADY: Meaning(
         3, 409, "Another officer must approve: holdfast approve ID --as OFFICER."
     ),
@@ -199,6 +204,9 @@ TABLE: Final[dict[Code, Meaning]] = {
     ),
     Code.ENGINE_FAILED: Meaning(5, 502, "See holdfast events; the agent restarts the engine."),
     Code.STORE_FAILED: Meaning(5, 500, "Look at the disk of the controller; nothing was decided."),
+    Code.JOURNAL_HELD: Meaning(
+        5, 503, "Stop the other controller first; a journal has one writer."
+    ),
     Code.DISK_FULL: Meaning(5, 507, "Free space below the site's folder and try again."),
     Code.MEDIA_LOST: Meaning(
         5, 503, "Insert the stick again and repeat the import; it goes on where it stopped."

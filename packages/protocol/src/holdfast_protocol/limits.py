@@ -19,6 +19,27 @@ LOCAL_CONNECTIONS: Final = 64
 LOCAL_WRITE_S: Final = 10.0
 JSON_DEPTH: Final = 32
 
+# Bus.
+PENDING_BYTES: Final = 256 * KIB
+BACKLOG_BYTES: Final = 16 * MIB
+HANDLERS_RUNNING: Final = 256
+MESSAGES_WAITING: Final = 1024
+MESSAGES_WAITING_BYTES: Final = 64 * MIB
+REPLIES_WAITING: Final = 4096
+BUS_WATCH_S: Final = 1.0
+BUS_PING_S: Final = 15
+BUS_CONNECT_S: Final = 3
+BUS_BACKOFF_MAX_S: Final = 5.0
+
+# Identities.
+CLAIMS_BYTES: Final = 256 * KIB
+CSR_BYTES: Final = 16 * KIB
+CREDENTIAL_BYTES: Final = 64 * KIB
+APP_CONNECTIONS: Final = 64
+APP_SUBSCRIPTIONS: Final = 1024
+BROKER_CONNECTIONS: Final = 8192
+BROKER_PENDING_BYTES: Final = 64 * MIB
+
 # Names.
 TOKEN_LENGTH: Final = 63
 JURISDICTIONS_PER_LABEL: Final = 64
@@ -59,6 +80,56 @@ PART_BYTES: Final = 1 * GIB
 CHUNK_BYTES: Final = 64 * MIB
 NAME_LENGTH: Final = 100
 PATH_DEPTH: Final = 8
+DIRECTORY_ENTRIES: Final = 4096
+PROBES_MAX: Final = 64
+DOCUMENT_BYTES: Final = 1 * MIB
+COPY_BUFFER_BYTES: Final = 4 * MIB
+FETCH_PARALLEL: Final = 4
+FETCH_STALL_S: Final = 30.0
+
+# GGUF headers, far above any published model and far below what hurts a reader.
+GGUF_HEADER_BYTES: Final = 64 * MIB
+GGUF_KEYS: Final = 4096
+GGUF_TENSORS: Final = 16_384
+GGUF_STRING_BYTES: Final = 1 * MIB
+GGUF_ARRAY_ITEMS: Final = 2_000_000
+GGUF_BLOCKS: Final = 512
+GGUF_ALIGNMENT: Final = 4096
+GATE_MEMORY_BYTES: Final = 1 * GIB
+GATE_CPU_S: Final = 20
+GATE_WALL_S: Final = 60.0
+
+# Engines and devices of a node.
+ENGINE_CONTEXT_MAX: Final = 1_048_576
+ENGINE_PARALLEL_MAX: Final = 256
+ENGINE_THREADS_MAX: Final = 256
+ENGINE_HEAD_BYTES: Final = 64 * KIB
+ENGINE_EVENT_BYTES: Final = 1 * MIB
+ENGINE_ANSWER_BYTES: Final = 64 * MIB
+ENGINE_STDERR_LINES: Final = 80
+ENGINE_STDERR_LINE_BYTES: Final = 512
+ENGINE_STOP_GRACE_S: Final = 2.0
+ENGINE_READY_BASE_S: Final = 30.0
+ENGINE_READY_BYTES_PER_S: Final = 200_000_000
+# A unix socket's path is at most 107 bytes and a NUL.
+SOCKET_PATH_BYTES: Final = 107
+SIMULATED_GPUS_MAX: Final = 64
+NVML_LINE_BYTES: Final = 256 * KIB
+NVML_SILENCE_S: Final = 5.0
+NVML_BACKOFF_MAX_S: Final = 60.0
 
 # Requests that wait for a second person.
 REQUEST_LIFE_S: Final = 14 * 24 * 3600
+
+# The journal. A commit fits one bus message, so that it can also travel to a standby; below the
+# free space for wishes the site only finishes what it began, and the reserve pays for that.
+JOURNAL_COMMIT_BYTES: Final = 1 * MIB - 64 * KIB
+JOURNAL_COMMIT_RECORDS: Final = 4096
+JOURNAL_QUEUE: Final = 1024
+JOURNAL_READ_S: Final = 2.0
+JOURNAL_COMMIT_S: Final = 30.0
+JOURNAL_RESERVE_BYTES: Final = 64 * MIB
+JOURNAL_WISHES_FREE_BYTES: Final = 512 * MIB
+JOURNAL_WAL_ALARM_BYTES: Final = 256 * MIB
+JOURNAL_CHECKPOINT_RECORDS: Final = 1000
+JOURNAL_REHASH_ALL_RECORDS: Final = 200_000

@@ -2,9 +2,9 @@
 
 Sizes count leaves, indices start at 0. Reading stored hashes is deliberately absent: a proof is
 made from ``hash_at(level, position)``, the hash of the complete subtree over the leaves
-``position * 2**level`` up to ``(position + 1) * 2**level`` (level 0 is a leaf hash), which the caller
-takes from wherever it keeps them. Verification follows RFC 9162, 2.1.3.2 and 2.1.4.2, whose loops
-are bounded by the proof's length.
+``position * 2**level`` up to ``(position + 1) * 2**level`` (level 0 is a leaf hash), which the
+caller takes from wherever it keeps them. Verification follows RFC 9162, 2.1.3.2 and 2.1.4.2, whose
+loops are bounded by the proof's length.
 """
 
 from __future__ import annotations

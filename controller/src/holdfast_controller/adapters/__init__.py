@@ -1,0 +1,1 @@
+"""One foreign I/O library each, behind the controller's ports."""
