@@ -97,6 +97,44 @@ def infer(alias: str, op: str) -> str:
     return f"infer.{token(alias, 'alias')}.{token(op, 'operation')}"
 
 
+def results(topic: str) -> str:
+    """What an application names as reply so that several services hear the answer."""
+    return f"results.{topic}"
+
+
+def enrolment(nonce: str) -> str:
+    """The subject on which a new node says who it is; its bootstrap user has this right alone."""
+    return f"{ROOT}.enr.{token(nonce, 'nonce')}"
+
+
+def inbox_prefix(who: str) -> str:
+    """The prefix of an identity's own inboxes; only it may subscribe below."""
+    return f"_INBOX.{token(who, 'who')}"
+
+
+def jetstream_api(domain: str | None) -> str:
+    """The prefix of JetStream's API, of a domain or (None) of the broker connected to."""
+    return "$JS.API" if domain is None else f"$JS.{token(domain, 'domain')}.API"
+
+
+def direct_get(domain: str | None, stream: str, subject: str) -> str:
+    """The subject that answers with the last value of ``subject`` in ``stream``.
+
+    The domain form works at a leaf and at the hub itself; the plain form works only at the hub.
+    """
+    return f"{jetstream_api(domain)}.DIRECT.GET.{stream}.{subject}"
+
+
+def claims_lookup(account: str) -> str:
+    """The system account's subject that answers with an account's claim as the broker holds it."""
+    return f"$SYS.REQ.ACCOUNT.{account}.CLAIMS.LOOKUP"
+
+
+CLAIMS_UPDATE: Final = "$SYS.REQ.CLAIMS.UPDATE"
+CLAIMS_LIST: Final = "$SYS.REQ.CLAIMS.LIST"
+CONTROLLER: Final = "controller"
+ALL_COMMANDS: Final = f"{ROOT}.cmd.*.*"
+ALL_ENROLMENTS: Final = f"{ROOT}.enr.*"
 ALL_HEARTBEATS: Final = f"{ROOT}.hb.*"
 ALL_TELEMETRY: Final = f"{ROOT}.tel.*.*"
 ALL_EVENTS: Final = f"{ROOT}.evt.*.*"

@@ -1,0 +1,1 @@
+"""Who may speak: nkeys, NATS claims, permissions per role, certificates, credentials folders."""
