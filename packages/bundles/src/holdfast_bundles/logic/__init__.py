@@ -1,0 +1,1 @@
+"""Pure parts of bundles: bytes in, values out."""
