@@ -1,0 +1,81 @@
+"""The policy port: one question, one decision that says by which rules.
+
+Whoever answers fails closed: what it cannot decide is a denial. Questions carry facts that the
+asker verified itself; a policy never looks anything up.
+"""
+
+from __future__ import annotations
+
+from typing import Literal, Protocol
+
+import msgspec
+
+from holdfast_policy.logic.labels import Classification, Label
+
+Act = Literal["infer", "grant", "place"]
+
+
+class AppFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What an application's signed record says, and whether an officer denied it."""
+
+    app: str
+    zone: str
+    aliases: frozenset[str]
+    denied: bool = False
+
+
+class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node's signed site certificate says, and whether an officer denied it.
+
+    ``clearance`` is the most secret data it may see; None means nothing above level 0.
+    """
+
+    node: str
+    jurisdiction: str
+    zones: frozenset[str]
+    not_after_s: int
+    clearance: Classification | None = None
+    denied: bool = False
+
+
+class ModelFacts(msgspec.Struct, frozen=True, kw_only=True):
+    """Which model would answer, and whether an officer denied it."""
+
+    digest: str
+    denied: bool = False
+
+
+class Question(msgspec.Struct, frozen=True, kw_only=True):
+    """May ``app`` have ``alias`` answered on ``node`` by ``model``, for data labelled ``label``?
+
+    ``infer`` is a request; ``grant`` and ``place`` begin something new, for which dates count.
+    ``now_s`` is Unix time.
+    """
+
+    act: Act
+    app: AppFacts
+    alias: str
+    label: Label
+    node: NodeFacts
+    model: ModelFacts
+    now_s: float
+
+
+class Decision(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer, the ids of the rules that determined it (sorted), and one sentence."""
+
+    decision: Literal["allow", "deny"]
+    rules: tuple[str, ...]
+    sentence: str
+
+    @property
+    def allowed(self) -> bool:
+        return self.decision == "allow"
+
+
+class Policy(Protocol):
+    """Decides questions."""
+
+    def decide(self, question: Question) -> Decision:
+        """Return the decision; never raises for a question that is well formed."""
+        ...
