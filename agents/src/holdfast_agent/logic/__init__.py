@@ -1,0 +1,1 @@
+"""Decisions of the agent and its gateway: values in, values out."""
