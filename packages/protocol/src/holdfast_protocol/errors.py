@@ -65,6 +65,7 @@ class Code(enum.StrEnum):
     SITE_UNKNOWN = "SITE_UNKNOWN"
     # not available or too late (5)
     CONTROLLER_DOWN = "CONTROLLER_DOWN"
+    BROKER_DOWN = "BROKER_DOWN"
     NOT_LOADED = "NOT_LOADED"
     BUSY = "BUSY"
     DEADLINE = "DEADLINE"
@@ -195,6 +196,11 @@ TABLE: Final[dict[Code, Meaning]] = {
         2, 404, "Name the site's folder with --site, or start one: holdfast lab up."
     ),
     Code.CONTROLLER_DOWN: Meaning(5, 503, "See whether the site runs: holdfast lab status."),
+    Code.BROKER_DOWN: Meaning(
+        5,
+        503,
+        "See whether the broker runs: holdfast lab status; programs reconnect alone.",
+    ),
     Code.NOT_LOADED: Meaning(5, 503, "Wait until the deployment is ready: holdfast deployments."),
     Code.BUSY: Meaning(5, 429, "Try again after the hint in Hf-Retry-Ms."),
     Code.DEADLINE: Meaning(5, 504, "Give the request more time, or a shorter input."),

@@ -27,6 +27,8 @@ MESSAGES_WAITING: Final = 1024
 MESSAGES_WAITING_BYTES: Final = 64 * MIB
 REPLIES_WAITING: Final = 4096
 FETCH_BATCH: Final = 256
+SUBJECT_BYTES: Final = 1024
+CONTROL_LINE_BYTES: Final = 64 * KIB
 BUS_WATCH_S: Final = 1.0
 BUS_PING_S: Final = 15
 BUS_CONNECT_S: Final = 3
@@ -155,3 +157,6 @@ REQUESTS_OPEN: Final = 1000
 DEPLOYMENTS_MAX: Final = 1000
 REPLICAS_PER_ZONE: Final = 64
 DEVICE_RESERVE_BYTES: Final = 64 * MIB
+
+# The spool of a node: events that wait for the site.
+SPOOL_EVENTS: Final = 10_000

@@ -1,0 +1,1 @@
+"""The bus: a small port, its adapter for nats-py, and a fake that passes the same tests."""
