@@ -8,11 +8,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
-from holdfast_controller.adapters.sqlite_journal import (
-    JournalSettings,
-    SqliteJournal,
-    open_journal,
-)
+from holdfast_controller.adapters.sqlite_journal import open_journal
 from holdfast_controller.journal.memory import MemoryJournal
 from holdfast_controller.journal.port import (
     START,
@@ -25,11 +21,11 @@ from holdfast_controller.journal.port import (
     Tail,
     following,
 )
-from holdfast_evidence import Edge, leaf_hash, verify_consistency, verify_inclusion
+from holdfast_evidence import leaf_hash, verify_consistency, verify_inclusion
 from holdfast_protocol import limits
 from holdfast_protocol.errors import Code, HoldfastError
 
-AnyJournal = MemoryJournal | SqliteJournal
+from tests.contract.journal_site import AnyJournal, fill, record, records, reference_root, site
 
 BOTH = pytest.mark.parametrize("kind", ["memory", "sqlite"])
 
@@ -39,35 +35,8 @@ async def opened(kind: str, folder: Path) -> AsyncIterator[AnyJournal]:
     if kind == "memory":
         yield MemoryJournal()
         return
-    settings = JournalSettings(
-        path=folder / "journal.db",
-        high_water=folder / "marks" / "journal",
-        site="site-1",
-        reserve_bytes=4096,
-    )
-    async with open_journal(settings) as journal:
+    async with open_journal(site(folder)) as journal:
         yield journal
-
-
-def record(seq: int, subject: str = "node-1") -> Record:
-    return Record(kind="node_seen", subject=subject, body=b'{"seq":%d}' % seq)
-
-
-def records(tail: Tail, count: int) -> list[Record]:
-    return [record(tail.seq + 1 + n, f"node-{n % 3}") for n in range(count)]
-
-
-async def fill(journal: AnyJournal, *counts: int) -> list[Commit]:
-    commits: list[Commit] = []
-    for count in counts:
-        commits.append(following(journal.tail, records(journal.tail, count)))
-        outcome = await journal.append(journal.tail, commits[-1])
-        assert outcome == Committed(tail=journal.tail)
-    return commits
-
-
-def reference_root(size: int) -> bytes:
-    return Edge().grown(leaf_hash(record(n + 1).body) for n in range(size)).edge.root()
 
 
 @BOTH

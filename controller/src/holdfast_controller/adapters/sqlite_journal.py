@@ -20,12 +20,12 @@ from holdfast_evidence.logic import merkle
 from holdfast_protocol import limits
 from holdfast_protocol.errors import Code, HoldfastError
 
+from holdfast_controller.adapters import sqlite_opening as opening
 from holdfast_controller.adapters import sqlite_schema as schema
 from holdfast_controller.adapters.high_water import HighWater, judge
 from holdfast_controller.adapters.journal_files import JournalFiles, Room
 from holdfast_controller.adapters.journal_settings import JournalSettings
 from holdfast_controller.adapters.sqlite_nodes import read_edge, read_nodes
-from holdfast_controller.adapters.sqlite_opening import prepare, rehash, verify
 from holdfast_controller.adapters.sqlite_readers import Readers
 from holdfast_controller.adapters.sqlite_writer import Plan, Writer
 from holdfast_controller.journal.port import (
@@ -242,7 +242,7 @@ class SqliteJournal:
 
         For the background: it yields between a few thousand records.
         """
-        await rehash(self._readers.fetch, self.tail)
+        await opening.rehash(self._readers.fetch, self.tail)
 
     def room(self) -> Room:
         """Return how much the journal can still take, after renewing the reserve if it fits."""
@@ -273,13 +273,15 @@ async def open_journal(settings: JournalSettings) -> AsyncIterator[SqliteJournal
         high_water = HighWater(settings.high_water)
         stack.callback(high_water.close)
         files.prepare()
+        mark = None if settings.accept_rollback else high_water.read()
+        found = await _verified(settings, mark)
         connection = await schema.connect(settings.path, write=True)
         stack.push_async_callback(connection.close)
-        await prepare(connection, settings)
-        mark = None if settings.accept_rollback else high_water.read()
-        opened, root_at_mark = await verify(connection, settings, mark)
-        if not settings.accept_rollback:
-            judge(mark, opened.tail, root_at_mark)
+        await opening.configure(connection, settings)
+        if found is None:
+            await opening.create(connection, settings.site)
+        opened, _, tiles = found or opening.EMPTY
+        await opening.mend(connection, tiles)
         if mark != opened.tail:
             high_water.reset(opened.tail)
         files.recognise()
@@ -291,6 +293,19 @@ async def open_journal(settings: JournalSettings) -> AsyncIterator[SqliteJournal
         task = asyncio.create_task(writer.run(), name="journal-writer")
         stack.push_async_callback(partial(writer.close, task))
         yield SqliteJournal(writer, readers, files)
+
+
+async def _verified(settings: JournalSettings, mark: Tail | None) -> opening.Verified | None:
+    """What the journal holds, None where it is to be created; raises where it may not be used."""
+    connection = await schema.connect(settings.path, write=False)
+    try:
+        fresh = await opening.is_fresh(connection, settings)
+        found = opening.EMPTY if fresh else await opening.verify(connection, settings, mark)
+    finally:
+        await connection.close()
+    if not settings.accept_rollback:
+        judge(mark, found.opened.tail, found.root_at_mark)
+    return None if fresh else found
 
 
 def _typed(rows: Iterable[schema.Row], kind: type[_T]) -> list[_T]:

@@ -13,7 +13,7 @@ from functools import partial
 from typing import Final, NamedTuple
 
 import aiosqlite
-from holdfast_evidence import Edge, Node, NoteError, leaf_hash
+from holdfast_evidence import EMPTY_ROOT, Edge, Node, NoteError, leaf_hash
 from holdfast_evidence.logic import checkpoint as checkpoints
 from holdfast_protocol.errors import Code, HoldfastError
 
@@ -35,6 +35,22 @@ class Opened(NamedTuple):
     tail: Tail
     edge: Edge
     checkpoint_size: int
+
+
+class Verified(NamedTuple):
+    """What verification found.
+
+    ``root_at_mark`` is the root over as many records as the high-water mark has, None where there
+    are fewer; ``tiles`` are rows of the cache that differ from the records just hashed.
+    """
+
+    opened: Opened
+    root_at_mark: bytes | None
+    tiles: list[schema.Row]
+
+
+EMPTY: Final = Verified(Opened(START, Edge(), 0), EMPTY_ROOT, [])
+"""What verification would find in a journal just created."""
 
 
 class Scan:
@@ -91,8 +107,8 @@ def tile_rows(completed: Sequence[tuple[Node, bytes]]) -> dict[tuple[int, int], 
     }
 
 
-async def prepare(connection: aiosqlite.Connection, settings: JournalSettings) -> None:
-    """Make a new database or accept an old one of this format and site.
+async def is_fresh(connection: aiosqlite.Connection, settings: JournalSettings) -> bool:
+    """Tell whether the database is still empty; otherwise accept its format and site.
 
     Raises ``JOURNAL_DAMAGED`` where it is none of ours, ``JOURNAL_NEWER`` where a later version
     wrote it, ``SITE_BINDING`` where it is another site's.
@@ -100,32 +116,53 @@ async def prepare(connection: aiosqlite.Connection, settings: JournalSettings) -
     ((application,),) = await schema.fetch(connection, "PRAGMA application_id")
     ((version,),) = await schema.fetch(connection, "PRAGMA user_version")
     ((tables,),) = await schema.fetch(connection, "SELECT count(*) FROM sqlite_master")
-    fresh = (application, version, tables) == (0, 0, 0)
-    if not fresh and application != schema.APPLICATION_ID:
+    if (application, version, tables) == (0, 0, 0):
+        return True
+    if application != schema.APPLICATION_ID:
         raise _damaged(f"{settings.path} is not a journal.")
     if isinstance(version, int) and version > schema.SCHEMA_VERSION:
         raise HoldfastError(
             Code.JOURNAL_NEWER,
             f"The journal has format {version}; this program knows {schema.SCHEMA_VERSION}.",
         )
+    found = await schema.fetch(connection, "SELECT v FROM meta WHERE k = 'site'")
+    if found != [(settings.site.encode(),)]:
+        raise HoldfastError(Code.SITE_BINDING, f"{settings.path} is not {settings.site}'s journal.")
+    return False
+
+
+async def configure(connection: aiosqlite.Connection, settings: JournalSettings) -> None:
+    """Make ``connection`` the writer: durable, in WAL mode, within its bounds."""
     for pragma in schema.WRITER:
         await schema.fetch(connection, pragma)
     await schema.fetch(connection, f"PRAGMA wal_autocheckpoint = {settings.wal_pages:d}")
     if settings.pages_max:
         await schema.fetch(connection, f"PRAGMA max_page_count = {settings.pages_max:d}")
-    if fresh:
-        await _create(connection, settings.site)
-    found = await schema.fetch(connection, "SELECT v FROM meta WHERE k = 'site'")
-    if found != [(settings.site.encode(),)]:
-        raise HoldfastError(Code.SITE_BINDING, f"{settings.path} is not {settings.site}'s journal.")
+
+
+async def create(connection: aiosqlite.Connection, site: str) -> None:
+    """Make the tables of an empty journal, all of them or none."""
+    pragmas = (
+        f"PRAGMA application_id = {schema.APPLICATION_ID}",
+        f"PRAGMA user_version = {schema.SCHEMA_VERSION}",
+    )
+    try:
+        await connection.execute("BEGIN IMMEDIATE")
+        for statement in (*schema.TABLES, *pragmas):
+            await connection.execute(statement)
+        await connection.execute(schema.INSERT_META, ("site", site.encode()))
+        await connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise schema.translated(error) from error
 
 
 async def verify(
     connection: aiosqlite.Connection, settings: JournalSettings, mark: Tail | None
-) -> tuple[Opened, bytes | None]:
-    """Return the verified end of the journal, and its root at the high-water ``mark``.
+) -> Verified:
+    """Return the verified end of the journal; nothing is written. Raises ``JOURNAL_DAMAGED``.
 
-    The root is None where the journal does not reach the mark. Raises ``JOURNAL_DAMAGED``.
+    The connection should be read-only: the last writer to close an intact database removes the
+    write-ahead log, and with it what might still be rescued from a damaged one.
     """
     if await schema.fetch(connection, "PRAGMA quick_check(1)") != [("ok",)]:
         raise _damaged("The journal's pages do not hold together.")
@@ -144,8 +181,20 @@ async def verify(
             raise _damaged(f"The root over {size} records is not the one that was signed.")
     if reached < edge.size:
         scan.roots[reached] = (await read_edge(fetch, reached)).root()
-    await _mend_tiles(connection, fetch, scan)
-    return Opened(scan.tail, scan.edge, max(signed, default=0)), scan.roots.get(reached)
+    opened = Opened(scan.tail, scan.edge, max(signed, default=0))
+    return Verified(opened, scan.roots.get(reached), await _wrong_tiles(fetch, scan))
+
+
+async def mend(connection: aiosqlite.Connection, tiles: list[schema.Row]) -> None:
+    """Write tiles again that were found wrong; they are a cache."""
+    if not tiles:
+        return
+    try:
+        await connection.execute("BEGIN IMMEDIATE")
+        await connection.executemany(schema.INSERT_TILE, tiles)
+        await connection.execute("COMMIT")
+    except sqlite3.Error as error:
+        raise schema.translated(error) from error
 
 
 async def rehash(fetch: Fetch, tail: Tail) -> None:
@@ -159,21 +208,6 @@ async def rehash(fetch: Fetch, tail: Tail) -> None:
         scan.take(rows)
     if scan.tail != tail:
         raise _damaged(f"The root over {tail.seq} records is not the one that was committed.")
-
-
-async def _create(connection: aiosqlite.Connection, site: str) -> None:
-    pragmas = (
-        f"PRAGMA application_id = {schema.APPLICATION_ID}",
-        f"PRAGMA user_version = {schema.SCHEMA_VERSION}",
-    )
-    try:
-        await connection.execute("BEGIN IMMEDIATE")
-        for statement in (*schema.TABLES, *pragmas):
-            await connection.execute(statement)
-        await connection.execute(schema.INSERT_META, ("site", site.encode()))
-        await connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        raise schema.translated(error) from error
 
 
 async def _run(fetch: Fetch, scan: Scan) -> None:
@@ -217,18 +251,10 @@ async def _trusted_start(fetch: Fetch, signed: dict[int, bytes]) -> tuple[Edge, 
     return Edge(), START
 
 
-async def _mend_tiles(connection: aiosqlite.Connection, fetch: Fetch, scan: Scan) -> None:
-    """Tiles are a cache: those that differ from the records just hashed are written again."""
-    stored = {(level, idx): value for level, idx, value in await fetch("SELECT * FROM tile", ())}
-    wrong = [(*key, value) for key, value in scan.tiles.items() if stored.get(key) != value]
-    if not wrong:
-        return
-    try:
-        await connection.execute("BEGIN IMMEDIATE")
-        await connection.executemany(schema.INSERT_TILE, wrong)
-        await connection.execute("COMMIT")
-    except sqlite3.Error as error:
-        raise schema.translated(error) from error
+async def _wrong_tiles(fetch: Fetch, scan: Scan) -> list[schema.Row]:
+    rows = await fetch("SELECT level, idx, hash FROM tile", ())
+    stored = {(level, idx): value for level, idx, value in rows}
+    return [(*key, value) for key, value in scan.tiles.items() if stored.get(key) != value]
 
 
 def _damaged(sentence: str) -> HoldfastError:
