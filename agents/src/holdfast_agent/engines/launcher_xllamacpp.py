@@ -1,14 +1,13 @@
 """The engine's own program: one model served by llama.cpp on a unix socket, until it is ended.
 
-Imports nothing of the product, so that it starts fast and a sandbox needs to show little. Prints
-``ready`` once the model answers; exit status 3 means that the model could not be loaded, and the
-engine's own words are on stderr.
+Imports nothing of the product but one small file, so that it starts fast and a sandbox needs to
+show little. Prints ``ready`` once the model answers; exit status 3 means that the model could not
+be loaded, and the engine's own words are on stderr.
 """
 
 from __future__ import annotations
 
 import argparse
-import ctypes
 import json
 import os
 import signal
@@ -16,21 +15,10 @@ import sys
 from pathlib import Path
 from typing import Final
 
+from holdfast_agent.orphan import die_with_parent
+
 LOAD_FAILED: Final = 3
-ORPHANED: Final = 4
-_PR_SET_PDEATHSIG: Final = 1
 _ERRORS_ONLY: Final = 1
-
-
-def die_with_parent(parent_pid: int) -> None:
-    """Have the kernel kill this process when ``parent_pid`` ends; exit if it already has.
-
-    The signal is tied to the parent's thread that spawned us: the agent spawns from its loop.
-    """
-    libc = ctypes.CDLL(None, use_errno=True)
-    libc.prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
-    if os.getppid() != parent_pid:
-        os._exit(ORPHANED)
 
 
 def main() -> None:

@@ -1,0 +1,1 @@
+"""Devices: one provider per kind behind one port."""
