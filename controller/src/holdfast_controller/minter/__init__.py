@@ -1,0 +1,1 @@
+"""The minter: signs accounts, users and certificates against records that officers signed."""
