@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import datetime
+import base64
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -17,8 +17,8 @@ from holdfast_bundles.site import (
     FrameSpec,
     Previous,
     Proposal,
+    RequestSignature,
     SiteCertificate,
-    SiteRepository,
     SiteTrust,
     Standing,
     Unreachable,
@@ -36,7 +36,17 @@ from holdfast_bundles.site import (
     site_repository,
     stamp,
 )
+from holdfast_bundles.site.metadata import binding, file_bytes, read_role, unsigned, when
 from holdfast_bundles.site.model import sha256_hex
+from holdfast_bundles.site.tufapi import (
+    MetaFile,
+    Signature,
+    Signed,
+    Snapshot,
+    TargetFile,
+    Targets,
+    Timestamp,
+)
 
 SITE: Final = "alpha"
 ZONES: Final = {"de": "DE", "fr": "FR"}
@@ -71,6 +81,18 @@ class Site:
         self.asked: list[str] = []
         self.publish(NOW)
 
+    def rotate(self, people: list[Person], online: Ed25519Key | None = None) -> None:
+        """Let the old officers and the new ones sign a new frame; the controller re-stamps."""
+        before = self.people
+        self.people, self.online = people, online or self.online
+        version = self.frame.root.version + 1
+        for role, data in self.ceremony(version).items():
+            if role == "root":
+                file = read_role(role, data, self.name)
+                everyone = {p.name: p.root for p in [*before, *people]}
+                data = signed_file(file.signed, *everyone.values())
+            self.repository = self.repository.with_role(role, data)
+
     def ceremony(self, version: int = 1, threshold: int = 2) -> dict[str, bytes]:
         spec = FrameSpec(
             site=self.name,
@@ -92,7 +114,7 @@ class Site:
 
     def commit(self, proposal: Proposal, *who: int) -> bytes:
         """Let the named officers sign, accept, and put the file into the repository."""
-        signatures = []
+        signatures: list[RequestSignature] = []
         for one in who:
             signature = sign_payload(proposal.payload, self.people[one].daily)
             signatures.append(check_signature(self.frame, proposal, signature, signatures))
@@ -180,5 +202,86 @@ def tree(directory: Path) -> dict[str, bytes]:
     return {str(p.relative_to(root)): p.read_bytes() for p in sorted(root.rglob("*.json"))}
 
 
-def utc(now_s: float) -> datetime.datetime:
-    return datetime.datetime.fromtimestamp(int(now_s), datetime.timezone.utc)
+class Thief:
+    """Someone with the controller's online key: may stamp anything, may approve nothing."""
+
+    def __init__(self, site: Site) -> None:
+        self.site = site
+        self.files = dict(site.repository.files)
+
+    def list(
+        self, roles: Mapping[str, tuple[int, bytes]], timestamp: int = 2, snapshot: int = 2
+    ) -> None:
+        """Stamp a snapshot of what is in force with ``roles`` (version, bytes) put over it."""
+        meta = {}
+        for role, data in self.site.repository.in_force().items():
+            if role != "root":
+                version = read_role(role, data, self.site.name).signed.version
+                meta[f"{role}.json"] = MetaFile.from_data(version, data, ["sha256"])
+        for role, (version, data) in roles.items():
+            meta[f"{role}.json"] = MetaFile.from_data(version, data, ["sha256"])
+            self.files[f"{version}.{role}.json"] = data
+        self.stamp(meta, timestamp, snapshot)
+
+    def stamp(
+        self, meta: dict[str, MetaFile], timestamp: int, snapshot: int, issued_s: float = NOW
+    ) -> None:
+        """Stamp exactly this list."""
+        listed = Snapshot(
+            version=snapshot,
+            expires=when(NOW + 30 * DAY),
+            meta=meta,
+            unrecognized_fields=binding("snapshot", self.site.name),
+        )
+        data = signed_file(listed, self.site.online)
+        fields = binding("timestamp", self.site.name)
+        fields["x-hf"]["issued"] = int(issued_s)
+        stamped = Timestamp(
+            version=timestamp,
+            expires=when(NOW + DAY),
+            snapshot_meta=MetaFile.from_data(snapshot, data, ["sha256"]),
+            unrecognized_fields=fields,
+        )
+        self.files[f"{snapshot}.snapshot.json"] = data
+        self.files["timestamp.json"] = signed_file(stamped, self.site.online)
+
+    def fetch(self, name: str) -> bytes | None:
+        return self.files.get(name)
+
+
+def signed_file(signed: Signed, *keys: Ed25519Key) -> bytes:
+    """Return a role file signed by these keys, whatever it holds."""
+    file = unsigned(signed)
+    for key in keys:
+        keyid = key.public.keyid
+        file.signatures[keyid] = Signature(keyid, key.sign(file.signed_bytes))
+    return file_bytes(file)
+
+
+def bin_file(
+    role: str, documents: Mapping[str, bytes], *keys: Ed25519Key, version: int = 1, site: str = SITE
+) -> bytes:
+    """Return a bin's file as officers could sign it, without asking whether they should."""
+    targets = {
+        path: TargetFile(
+            len(data),
+            {"sha256": sha256_hex(data)},
+            path,
+            {"custom": {"schema": 1, "document": base64.b64encode(data).decode()}},
+        )
+        for path, data in documents.items()
+    }
+    signed = Targets(
+        version=version,
+        expires=when(NOW + 400 * DAY),
+        targets=targets,
+        unrecognized_fields=binding(role, site),
+    )
+    return signed_file(signed, *keys)
+
+
+def approval_file(site: Site, model: str, *who: int) -> tuple[str, bytes]:
+    """Return role and file of a v1 approval that some officers signed, unknown to the site."""
+    proposal = propose_allow(site.at(), model, "1.0", b"{}", GROUNDS)
+    signatures = [sign_payload(proposal.payload, site.people[n].daily) for n in who]
+    return proposal.role, assemble(proposal, signatures)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-
 from holdfast_bundles.site import (
     Outcome,
     load_view,
@@ -19,6 +18,7 @@ from holdfast_bundles.site import (
     write_key,
 )
 from holdfast_protocol.errors import Code, HoldfastError
+
 from tests.unit.bundles.site_world import (
     DAY,
     NOW,
