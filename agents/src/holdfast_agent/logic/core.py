@@ -36,12 +36,10 @@ TRUST_EVERY_S = 60.0
 
 @dataclass(frozen=True)
 class Identity:
-    """Who this node is: its name and boot, and what its site certificate says of it."""
+    """Who this node is; where it stands comes from its site certificate, never from here."""
 
     node: str
     boot: str
-    jurisdiction: str
-    zones: tuple[str, ...]
     controller_key: bytes
     engine: str
     isolation: str
@@ -283,7 +281,7 @@ class Core:
         if self._trust is None or self._refreshing:
             return []
         mark = self._accepted.desired.trust.snapshot if self._accepted else 0
-        if mark > self._trust.snapshot and self._trust.outcome == "FRESH":
+        if mark > self._trust.snapshot and self._trust.outcome == "fresh":
             return []  # a newer trust was announced; wait for it
         known = slot.placement.manifest_digest in self.accepted_digests
         refusal = self._trust.refusal(slot.placement, known)
@@ -366,11 +364,11 @@ class Core:
             sent=now_s,
             epoch=stamp.epoch,
             generation=stamp.generation,
-            jurisdiction=self.identity.jurisdiction,
-            zones=self.identity.zones,
+            jurisdiction=self._trust.jurisdiction if self._trust else "",
+            zones=self._trust.zones if self._trust else (),
             devices=tuple(device for _, device in sorted(self._devices.items())),
             slots=slots,
-            trust=self._trust.outcome if self._trust else "UNKNOWN",
+            trust=self._trust.outcome if self._trust else "unknown",
             snapshot=self._trust.snapshot if self._trust else 0,
             isolation=self.identity.isolation,
             engine=self.identity.engine,

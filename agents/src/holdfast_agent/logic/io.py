@@ -18,12 +18,22 @@ class TrustView(Protocol):
 
     @property
     def outcome(self) -> str:
-        """Outcome of the refresh that led here: FRESH, OFFLINE_OK, STALE, …"""
+        """Outcome of the refresh that led here: fresh, offline_ok, stale, …"""
         ...
 
     @property
     def snapshot(self) -> int:
         """Version of the snapshot that stands behind it."""
+        ...
+
+    @property
+    def jurisdiction(self) -> str:
+        """Where this node's site certificate says it stands; empty without one."""
+        ...
+
+    @property
+    def zones(self) -> tuple[str, ...]:
+        """The zones of this node's site certificate."""
         ...
 
     def refusal(self, placement: Placement, accepted: bool) -> tuple[str, str] | None:

@@ -180,7 +180,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, tag="report"):
     devices: tuple[Device, ...]
     slots: tuple[SlotReport, ...]
     trust: str
-    """Outcome of the last trust refresh: FRESH, OFFLINE_OK, STALE, …"""
+    """Outcome of the last trust refresh: fresh, offline_ok, stale, …"""
     snapshot: int
     isolation: str
     engine: str

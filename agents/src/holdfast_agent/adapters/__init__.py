@@ -1,0 +1,1 @@
+"""The agent's hands: one foreign thing each, no decisions."""
