@@ -6,12 +6,14 @@ helpers: the few calls here need no watches, no server-side state per reader and
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+from collections.abc import Callable
 from typing import Final, NoReturn, TypeVar
 
 import msgspec
 
-from holdfast_protocol.bus.port import Ack, Core, Message, NoRespondersError, StreamSpec
+from holdfast_protocol.bus.port import Ack, Core, Message, Pending, StreamSpec
 from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_protocol.limits import FETCH_BATCH
 from holdfast_protocol.subjects import direct_get, jetstream_api
@@ -19,6 +21,8 @@ from holdfast_protocol.subjects import direct_get, jetstream_api
 A = TypeVar("A")
 
 _NANOSECONDS: Final = 1_000_000_000
+_IN_ORDER: Final = Pending(running=1)
+_GRACE_S: Final = 1.0
 _ASK_S: Final = 5.0
 _ACK_WAIT_S: Final = 30
 _STREAM_NOT_FOUND: Final = 10059
@@ -85,8 +89,9 @@ class _AnyAnswer(msgspec.Struct, frozen=True, kw_only=True):
 class JetStream:
     """Streams over a core bus, on the JetStream of the broker connected to."""
 
-    def __init__(self, core: Core) -> None:
+    def __init__(self, core: Core, new_inbox: Callable[[], str]) -> None:
         self._core = core
+        self._new_inbox = new_inbox
 
     async def ensure_stream(self, spec: StreamSpec) -> None:
         """See :class:`~holdfast_protocol.bus.port.Streams`."""
@@ -146,16 +151,27 @@ class JetStream:
         subject = f"{jetstream_api(None)}.CONSUMER.MSG.NEXT.{stream}.{consumer}"
         ask = msgspec.json.encode(_Next(batch=batch, expires=int(wait_s * _NANOSECONDS)))
         found: list[Message] = []
-        # The server ends the request itself (status 408); the second more is for its way back.
-        answers = self._core.request_many(subject, ask, None, wait_s + 1.0)
-        async with contextlib.aclosing(answers):
-            with contextlib.suppress(NoRespondersError):
-                async for message in answers:
-                    if message.status:
-                        break
-                    found.append(message)
-                    if len(found) == batch:
-                        break
+        ended = asyncio.Event()
+
+        async def take(message: Message) -> None:
+            if not message.status and len(found) < batch:
+                found.append(message)
+            if message.status or len(found) == batch:
+                ended.set()
+
+        # Messages of a consumer carry their stored subject, so the inbox of requests cannot tell
+        # whose they are: each fetch has its own.
+        inbox = self._new_inbox()
+        subscription = await self._core.subscribe(inbox, take, "", _IN_ORDER)
+        try:
+            await self._core.publish(subject, ask, None, inbox)
+            # The server ends the request itself (status 408); the rest is for its way back.
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(wait_s + _GRACE_S):
+                    await ended.wait()
+        finally:
+            await self._core.safe_leave(subscription)
+            await subscription.idle()
         return tuple(found)
 
     async def acknowledge(self, message: Message) -> None:

@@ -78,7 +78,7 @@ class NatsBus:
         self._notice: asyncio.Task[None] | None = None
         self._attempts = 0
         self._last_failure: HoldfastError | None = None
-        self._streams = JetStream(self)
+        self._streams = JetStream(self, self._replies.new_inbox)
         # Jitter only: a fleet that lost its broker must not come back in one instant.
         self._dice = random.Random()  # noqa: S311 - not a secret
 

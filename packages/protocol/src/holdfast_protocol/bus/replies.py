@@ -61,6 +61,11 @@ class Replies:
         """What the bus listens to."""
         return f"{self._prefix}.*"
 
+    def new_inbox(self) -> str:
+        """Return a fresh inbox of the same identity, for a subscription of its own."""
+        self._count += 1
+        return f"{self._prefix}.own.{self._count:x}"
+
     @contextmanager
     def waiting(self, subject: str) -> Iterator[tuple[str, Waiting]]:
         """Yield an inbox for one request and its answers; forgotten at the end."""

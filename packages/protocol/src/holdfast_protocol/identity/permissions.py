@@ -63,7 +63,7 @@ def agent(node: str, domain: str) -> Permissions:
             subjects.telemetry(node, "x").removesuffix("x") + "*",
             subjects.heartbeat(node),
             subjects.tuf(node),
-            _last_desired(domain, node),
+            *_last_desired(domain, node),
             _inbox(subjects.CONTROLLER),
         ),
         subscribe=(subjects.desired(node), subjects.commands(node), _inbox(node)),
@@ -94,7 +94,7 @@ def relay(broker: str, domain: str) -> Permissions:
     return Permissions(
         publish=(
             subjects.heartbeat(broker),
-            _last_desired(domain, broker),
+            *_last_desired(domain, broker),
             _inbox(subjects.CONTROLLER),
         ),
         subscribe=(subjects.desired(broker), _inbox(broker)),
@@ -148,8 +148,15 @@ def _inbox(who: str) -> str:
     return f"{subjects.inbox_prefix(who)}.>"
 
 
-def _last_desired(domain: str, node: str) -> str:
-    return subjects.direct_get(domain, subjects.DESIRED_STREAM, subjects.desired(node))
+def _last_desired(domain: str, node: str) -> tuple[str, str]:
+    # The domain's own broker maps the domain form to the plain one before it checks permissions
+    # (measured); at a leaf the plain form reaches nothing.
+    subject = subjects.desired(node)
+    stream = subjects.DESIRED_STREAM
+    return (
+        subjects.direct_get(domain, stream, subject),
+        subjects.direct_get(None, stream, subject),
+    )
 
 
 def _closed(allowed: tuple[str, ...]) -> Allow:
