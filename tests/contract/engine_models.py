@@ -20,8 +20,8 @@ class _Random:
         self._writer = writer
         self._dice = np.random.default_rng(seed)
 
-    def matrix(self, name: str, rows: int, columns: int, spread: float = 1.6) -> None:
-        values = self._dice.standard_normal((rows, columns)) * spread / np.sqrt(columns)
+    def matrix(self, name: str, rows: int, columns: int) -> None:
+        values = self._dice.standard_normal((rows, columns)) * 1.6 / np.sqrt(columns)
         # The engine adds these two to others element by element, and only as float32.
         kind = np.float32 if name in ("position_embd", "token_types") else np.float16
         self._writer.add_tensor(name + ".weight", values.astype(kind))
@@ -31,8 +31,8 @@ class _Random:
         self._writer.add_tensor(name, values)
 
 
-def tiny_llama(out: Path, seed: int, spread: float = 1.6) -> Path:
-    """Write a random llama of about 0.3 MB to ``out``: chat and complete, 2048 tokens."""
+def tiny_llama(out: Path, seed: int) -> Path:
+    """Write a random llama of about 0.3 MB to ``out``: chat and complete, for as long as asked."""
     pieces = ["\u2581", *(chr(code) for code in range(33, 127))]
     for word in _WORDS.split():
         pieces += ["\u2581" + word[:n] for n in range(1, len(word) + 1)]
@@ -54,7 +54,7 @@ def tiny_llama(out: Path, seed: int, spread: float = 1.6) -> Path:
     writer.add_add_bos_token(True)
     writer.add_chat_template(_TEMPLATE)
     dice = _Random(writer, seed)
-    dice.matrix("token_embd", len(tokens), DIM, spread)
+    dice.matrix("token_embd", len(tokens), DIM)
     for layer in range(LAYERS):
         block = f"blk.{layer}."
         dice.vector(block + "attn_norm.weight", 1.0)
@@ -109,7 +109,7 @@ def tiny_bert(out: Path, seed: int) -> Path:
     return _written(writer, out)
 
 
-def _sizes(writer: gguf.GGUFWriter, vocabulary: int, context_length: int = 2048) -> None:
+def _sizes(writer: gguf.GGUFWriter, vocabulary: int, context_length: int = 131_072) -> None:
     writer.add_name("tiny")
     writer.add_context_length(context_length)
     writer.add_embedding_length(DIM)

@@ -18,12 +18,17 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Literal
 
+import msgspec
 import pytest
 from holdfast_agent.engines.isolation import probe_host
 from holdfast_agent.engines.local import EngineChunk, infer
+from holdfast_agent.engines.probe_runner import run_probes
 from holdfast_agent.engines.process import group_members
 from holdfast_agent.engines.xllamacpp import RunningEngine, XllamacppDriver
+from holdfast_agent.logic.estimate import header
 from holdfast_agent.logic.launch import LaunchRequest
+from holdfast_bundles.logic.gguf_header import parse
+from holdfast_bundles.logic.probes import EmbeddingCosine, Exact, Probe, to_bytes
 from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_protocol.messages import EngineSettings, Operation
 
@@ -158,7 +163,7 @@ async def test_stop_right_after_ready_never_hangs(llama: Path) -> None:
 
 async def test_stop_while_streaming_is_quick(llama: Path) -> None:
     """The server's own shutdown waits thirty seconds for an open stream."""
-    async with started(llama, GENERATE, context=2048) as (driver, engine):
+    async with started(llama, GENERATE, context=60_000) as (driver, engine):
         await driver.ready(engine, 20.0)
         stream = infer(engine.socket, "complete", json.dumps(ENDLESS).encode(), 30.0)
         assert not (await anext(stream)).final
@@ -172,7 +177,7 @@ async def test_stop_while_streaming_is_quick(llama: Path) -> None:
 
 
 async def test_a_closed_stream_ends_in_the_engine(llama: Path) -> None:
-    async with started(llama, GENERATE, context=100_000) as (driver, engine):
+    async with started(llama, GENERATE, context=60_000) as (driver, engine):
         await driver.ready(engine, 20.0)
         async with contextlib.aclosing(
             infer(engine.socket, "complete", json.dumps(ENDLESS).encode(), 30.0)
@@ -181,6 +186,53 @@ async def test_a_closed_stream_ends_in_the_engine(llama: Path) -> None:
             assert (await driver.stats(engine)).running == 1
             assert not await driver.drain(engine, 0.0)
         assert await driver.drain(engine, 10.0)
+
+
+async def test_probes_gate_on_the_whole_answer(llama: Path, bert: Path) -> None:
+    async with started(llama, GENERATE) as (driver, engine):
+        await driver.ready(engine, 20.0)
+        (whole,) = await ask(engine, "chat", CHAT | {"seed": 0})
+        text = json.loads(whole.objects[0])["choices"][0]["message"]["content"]
+        good = Probe(
+            name="greeting", op="chat", input="hello",
+            parameters={"max_tokens": 8}, expect=Exact(text=text),
+        )  # fmt: skip
+        assert await run_probes(engine.socket, to_bytes([good]), 10.0) == 1
+        assert await run_probes(engine.socket, None, 10.0) == 0
+        # Right at its beginning only: the whole answer is read and judged.
+        other = msgspec.structs.replace(good, name="other", expect=Exact(text=text[:-1]))
+        error = await probe_refused(engine, [good, other])
+        assert (error.code, "other" in error.message) == (Code.PROBE_FAILED, True)
+        wrong = Probe(
+            name="wrong", op="embed", input="a", expect=EmbeddingCosine(vector=[1.0], min=0.5)
+        )
+        assert (await probe_refused(engine, [wrong])).code is Code.PROBE_FAILED
+    async with started(bert, EMBED, context=128) as (driver, engine):
+        await driver.ready(engine, 20.0)
+        (part,) = await ask(engine, "embed", {"input": "hello"})
+        vector = json.loads(part.objects[0])["data"][0]["embedding"]
+        expect = EmbeddingCosine(vector=vector, min=0.999)
+        good = Probe(name="same", op="embed", input="hello", expect=expect)
+        assert await run_probes(engine.socket, to_bytes([good]), 10.0) == 1
+        other = msgspec.structs.replace(good, input="that this was in the with by be")
+        assert (await probe_refused(engine, [other])).code is Code.PROBE_FAILED
+
+
+async def probe_refused(engine: RunningEngine, probes: list[Probe]) -> HoldfastError:
+    with pytest.raises(HoldfastError) as caught:
+        await run_probes(engine.socket, to_bytes(probes), 10.0)
+    return caught.value
+
+
+async def test_the_estimate_is_not_below_what_is_taken(llama: Path, bert: Path) -> None:
+    for path, ops, context in ((llama, GENERATE, 4096), (bert, EMBED, 128)):
+        async with started(path, ops, context=context) as (driver, engine):
+            await driver.ready(engine, 20.0)
+            taken = (await driver.stats(engine)).memory_bytes
+            facts = parse(path.read_bytes(), path.stat().st_size)
+            settings = EngineSettings(context_length=context, parallel=2, threads=1)
+            assert taken is not None
+            assert taken <= driver.estimate(header(facts), settings, gpu=False).total_bytes
 
 
 async def test_coalescing_collects_tokens(llama: Path) -> None:

@@ -34,6 +34,7 @@ class EngineProcess(asyncio.SubprocessProtocol):
         self.pid = 0
         self.returncode: int | None = None
         self._transport: asyncio.SubprocessTransport | None = None
+        self._group_ended = False
         self._lines: deque[str] = deque(maxlen=ENGINE_STDERR_LINES)
         self._partial = b""
 
@@ -101,10 +102,12 @@ class EngineProcess(asyncio.SubprocessProtocol):
             # A sandbox's own process may end before the engine inside it.
             while _group_alive(self.pid):  # noqa: ASYNC110 - the kernel tells no event for a group
                 await asyncio.sleep(_LOOK_EVERY_S)
+        self._group_ended = True
 
     def _signal(self, number: signal.Signals) -> None:
-        # The group keeps its number while any of its members lives, so this hits no stranger.
-        if not self.exited.is_set() or _group_alive(self.pid):
+        # The group keeps its number while any of its members lives; afterwards it may be a
+        # stranger's.
+        if not self._group_ended:
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self.pid, number)
 
