@@ -5,13 +5,15 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
+from itertools import pairwise
 from pathlib import Path
 
 import msgspec
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from holdfast_controller.adapters.high_water import HighWater
 from holdfast_controller.adapters.sqlite_journal import JournalSettings, open_journal
-from holdfast_controller.journal.port import Committed, following
+from holdfast_controller.journal.port import Committed, Tail, following
 from holdfast_evidence import Signer, leaf_hash
 from holdfast_evidence.logic import checkpoint
 from holdfast_protocol.errors import Code, HoldfastError
@@ -230,6 +232,26 @@ async def test_a_lost_or_spoilt_mark_is_a_rollback_and_a_torn_one_is_not(tmp_pat
     assert (await refusal(settings)).code == Code.JOURNAL_ROLLBACK
     settings.high_water.unlink()
     assert (await refusal(settings)).code == Code.JOURNAL_ROLLBACK
+
+
+def test_the_mark_keeps_the_one_before_until_the_new_one_is_whole(tmp_path: Path) -> None:
+    marks = [Tail(commit=n, seq=n, epoch=0, root=reference_root(n)) for n in range(6)]
+    high_water = HighWater(tmp_path / "marks" / "journal")
+    assert high_water.read() is None
+    high_water.reset(marks[0])
+    for before, mark in pairwise(marks):
+        high_water.write(mark)
+        assert high_water.read() == mark
+        whole = (tmp_path / "marks" / "journal").read_bytes()
+        other = tmp_path / "torn"
+        seen = set()
+        for torn in (b"\0" * 512 + whole[512:], whole[:512] + b"\0" * 512):
+            other.write_bytes(torn)
+            copy = HighWater(other)
+            seen.add(copy.read())
+            copy.close()
+        assert seen == {before, mark}
+    high_water.close()
 
 
 async def test_a_vanished_database_is_a_rollback(tmp_path: Path) -> None:

@@ -40,7 +40,11 @@ def program(*arguments: str, **environment: str) -> subprocess.Popen[str]:
     return subprocess.Popen(
         [sys.executable, *arguments],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
+        env={
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join(map(str, [ROOT, *sys.path])),
+            **environment,
+        },
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -208,11 +212,11 @@ from holdfast_controller.journal.port import Unknown, following
 from holdfast_protocol.errors import Code, HoldfastError
 from tests.contract.journal_site import fill, records, site
 
-async def main(folder):
+async def main(folder, count):
     async with open_journal(site(folder)) as journal:
         await fill(journal, 3)
         Path(os.environ["FAIL_WHEN"]).touch()
-        commit = following(journal.tail, records(journal.tail, 2))
+        commit = following(journal.tail, records(journal.tail, count))
         outcome = await journal.append(journal.tail, commit)
         assert isinstance(outcome, Unknown), outcome
         assert isinstance(await journal.resolve(journal.tail, commit), Unknown)
@@ -225,11 +229,14 @@ async def main(folder):
             raise AssertionError("it went on")
         os._exit(7)
 
-asyncio.run(main(Path(sys.argv[1])))
+asyncio.run(main(Path(sys.argv[1]), int(sys.argv[2])))
 """
 
 
-async def test_a_failed_flush_is_unknown_and_the_next_start_reads_only(tmp_path: Path) -> None:
+@pytest.mark.parametrize("count", [1, 2])
+async def test_a_failed_flush_is_unknown_and_the_next_start_reads_only(
+    tmp_path: Path, count: int
+) -> None:
     source, shim = tmp_path / "shim.c", tmp_path / "shim.so"
     source.write_text(SHIM, encoding="ascii")
     built = await asyncio.create_subprocess_exec(
@@ -237,12 +244,17 @@ async def test_a_failed_flush_is_unknown_and_the_next_start_reads_only(tmp_path:
     )
     assert await built.wait() == 0
     broken = program(
-        "-c", UNFLUSHED, str(tmp_path), LD_PRELOAD=str(shim), FAIL_WHEN=str(tmp_path / "fail")
+        "-c",
+        UNFLUSHED,
+        str(tmp_path),
+        str(count),
+        LD_PRELOAD=str(shim),
+        FAIL_WHEN=str(tmp_path / "fail"),
     )
     _, errors = broken.communicate(timeout=60)
     assert broken.returncode == 7, errors
     after_three = Tail(commit=1, seq=3, epoch=0, root=reference_root(3))
-    commit = following(after_three, records(after_three, 2))
+    commit = following(after_three, records(after_three, count))
     async with open_journal(site(tmp_path)) as journal:
         assert len(await journal.read(0, 10)) == journal.tail.commit
         with pytest.raises(HoldfastError) as caught:
@@ -253,8 +265,8 @@ async def test_a_failed_flush_is_unknown_and_the_next_start_reads_only(tmp_path:
     (tmp_path / "journal.db.failed").write_text("another boot\n", encoding="ascii")
     async with open_journal(site(tmp_path)) as journal:
         assert await journal.resolve(after_three, commit) == Committed(tail=journal.tail)
-        assert (journal.tail.commit, journal.tail.seq) == (2, 5)
-        assert journal.tail.root == reference_root(5)
+        assert (journal.tail.commit, journal.tail.seq) == (2, 3 + count)
+        assert journal.tail.root == reference_root(3 + count)
         assert isinstance(await journal.resolve(START, following(START, commit.records)), Refused)
 
 

@@ -159,14 +159,16 @@ class SqliteJournal:
         ]
 
     async def proof(self, seq: int, size: int | None = None) -> Proof:
-        size = self.tail.seq if size is None else size
-        if not 0 < seq <= size <= self.tail.seq:
+        tail = self.tail
+        size = tail.seq if size is None else size
+        if not 0 < seq <= size <= tail.seq:
             raise HoldfastError(Code.NOT_FOUND, f"There is no record {seq} among the first {size}.")
         (entry,) = await self.history(None, seq - 1, 1)
-        nodes = (*merkle.inclusion_nodes(seq - 1, size), *merkle.edge_nodes(size))
+        edge = () if size == tail.seq else merkle.edge_nodes(size)
+        nodes = (*merkle.inclusion_nodes(seq - 1, size), *edge)
         hash_at = await read_nodes(self._readers.fetch, nodes)
         hashes = merkle.inclusion_proof(seq - 1, size, hash_at)
-        root = merkle.root_at(size, hash_at)
+        root = merkle.root_at(size, hash_at) if edge else tail.root
         return Proof(seq=seq, size=size, root=root, record=entry.record, hashes=hashes)
 
     async def consistency(self, old: int, size: int) -> tuple[bytes, ...]:

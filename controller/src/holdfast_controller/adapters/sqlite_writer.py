@@ -31,6 +31,9 @@ from holdfast_controller.journal.port import Commit, Committed, Outcome, Tail, U
 
 _GROUP_JOBS: Final = 256
 
+# What SQLite refuses before it writes the mark that makes a transaction count.
+_DEFINITE: Final = ("SQLITE_FULL", "SQLITE_BUSY", "SQLITE_CONSTRAINT", "SQLITE_READONLY")
+
 
 class Plan:
     """One transaction in the making: its rows by statement, and where the journal would end."""
@@ -80,6 +83,11 @@ class Plan:
         found = list(rows)
         if found:
             self.statements.setdefault(statement, []).extend(found)
+
+    def single(self) -> tuple[str, schema.Row] | None:
+        """Return the only row of the only statement, None where there is more."""
+        rows = [(sql, row) for sql, rows in self.statements.items() for row in rows[:2]]
+        return rows[0] if len(rows) == 1 else None
 
 
 Enter = Callable[[Plan], Outcome | None]
@@ -212,6 +220,16 @@ class Writer:
     async def _transact(self, plan: Plan) -> HoldfastError | Unknown | None:
         if self._files.replaced():
             return self._stop("The journal's file was replaced or removed")
+        failure = await self._enter(plan)
+        if failure is None and self._files.replaced():
+            failure = self._doubt("The journal's file was replaced or removed")
+        return failure or await self._adopt(plan)
+
+    async def _enter(self, plan: Plan) -> HoldfastError | Unknown | None:
+        single = plan.single()
+        if single:
+            # One row is its own transaction, and saves two turns through the thread.
+            return await self._commit(*single)
         try:
             async with asyncio.timeout(self._settings.commit_deadline_s):
                 await self._connection.execute("BEGIN IMMEDIATE")
@@ -221,17 +239,14 @@ class Writer:
             return await self._undone(error)
         except TimeoutError:
             return self._stop("The disk gave no answer")
-        failure = await self._commit()
-        if failure is None:
-            failure = await self._adopt(plan)
-        return failure
+        return await self._commit("COMMIT", ())
 
-    async def _commit(self) -> HoldfastError | Unknown | None:
+    async def _commit(self, statement: str, row: schema.Row) -> HoldfastError | Unknown | None:
         try:
             async with asyncio.timeout(self._settings.commit_deadline_s):
-                await self._connection.execute("COMMIT")
+                await self._connection.execute(statement, row)
         except sqlite3.Error as error:
-            if schema.error_name(error) == "SQLITE_FULL":
+            if schema.error_name(error).startswith(_DEFINITE):
                 return await self._undone(error)
             # The pages may be on the disk although the flush failed: a reader of the file after a
             # crash can find the commit that this connection says is not there.
@@ -240,8 +255,6 @@ class Writer:
         except TimeoutError:
             self._files.mark_doubt()
             return self._doubt("The disk did not answer the commit")
-        if self._files.replaced():
-            return self._doubt("The journal's file was replaced or removed")
         return None
 
     async def _adopt(self, plan: Plan) -> Unknown | None:
