@@ -204,7 +204,7 @@ def _match(role: str, meta: MetaFile, data: bytes, version: int) -> None:
 def _bin(frame: Frame, role: str, meta: MetaFile, data: bytes | None, old: Bin | None) -> Bin:
     try:
         if data is None:
-            raise HoldfastError(Code.METADATA_MISSING, f"{role} is listed and not there.")
+            raise HoldfastError(Code.METADATA_MISSING, f"{role} is listed and cannot be had.")
         if old is not None and old.broken is None and old.file_sha256 == _sha256(data):
             result = old
         else:
