@@ -241,7 +241,6 @@ def test_the_mark_keeps_the_one_before_until_the_new_one_is_whole(tmp_path: Path
     high_water.reset(marks[0])
     for before, mark in pairwise(marks):
         high_water.write(mark)
-        assert high_water.read() == mark
         whole = (tmp_path / "marks" / "journal").read_bytes()
         other = tmp_path / "torn"
         seen = set()
