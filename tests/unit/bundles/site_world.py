@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import time
 from collections.abc import Callable, Mapping
 from functools import cache
@@ -158,7 +159,17 @@ def _keys() -> tuple[tuple[Person, ...], Ed25519Key]:
 
 
 def new_site(name: str = SITE) -> Site:
-    """Return a site of three officers, threshold two, with nothing approved; keys are shared."""
+    """Return a site of three officers, threshold two, with nothing approved.
+
+    Keys and ceremony are made once per run; what a test changes is its own.
+    """
+    site = copy.copy(_first(name))
+    site.asked = []
+    return site
+
+
+@cache
+def _first(name: str) -> Site:
     people, online = _keys()
     return Site(list(people), online, name)
 
