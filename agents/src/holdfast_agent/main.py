@@ -7,14 +7,14 @@ import asyncio
 import logging
 import secrets
 import signal
-import ssl
 import sys
 from pathlib import Path
 
+from holdfast_bundles.range.client import client_tls
 from holdfast_bundles.site.client import SiteTrust
 from holdfast_protocol.bus.nats_bus import NatsBus, connect
 from holdfast_protocol.configs import AgentConfig, load
-from holdfast_protocol.errors import Code, HoldfastError
+from holdfast_protocol.errors import HoldfastError
 
 from holdfast_agent.adapters.artifacts import Artifacts
 from holdfast_agent.adapters.engine_host import EngineHost
@@ -58,17 +58,6 @@ def providers(config: AgentConfig, core: Core) -> tuple[DeviceProvider, ...]:
             case inventory.CpuDevices():
                 pass
     return (*made, CpuDevice(config.node))
-
-
-def tls_context(config: AgentConfig) -> ssl.SSLContext:
-    """Return the context for the range server: TLS 1.3, this site's CA alone, our certificate."""
-    try:
-        context = ssl.create_default_context(cafile=config.tls_ca)
-        context.minimum_version = ssl.TLSVersion.TLSv1_3
-        context.load_cert_chain(config.tls_certificate, config.tls_key)
-    except (OSError, ssl.SSLError) as error:
-        raise HoldfastError(Code.CONFIG_INVALID, f"The TLS files do not fit: {error}.") from error
-    return context
 
 
 async def run(config: AgentConfig) -> None:
@@ -127,12 +116,16 @@ async def _serve(
 
 
 def _world(config: AgentConfig, core: Core, link: Link, feed: GatewayFeed) -> World:
+    tls = client_tls(config.tls_certificate, config.tls_key, config.tls_ca)
     return World(
         files=StateFiles(Path(config.state)),
         spool=link.spool,
         link=link,
         feed=feed,
-        artifacts=Artifacts(Path(config.artifacts), tls_context(config)),
+        artifacts=Artifacts(
+            Path(config.artifacts),
+            client_tls(config.tls_certificate, config.tls_key, config.tls_ca),
+        ),
         devices=providers(config, core),
         cpu=CpuDevice(config.node),
         trust=SiteTrust(Path(config.trust), Path(config.root).read_bytes(), config.site),

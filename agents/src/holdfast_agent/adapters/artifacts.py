@@ -23,7 +23,7 @@ from holdfast_bundles.site.view import SiteView
 from holdfast_protocol.codec import decode
 from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_protocol.messages import Placement
-from holdfast_protocol.signed import SignedDocument
+from holdfast_protocol.signed import SignedDocument, to_header
 
 Progress = Callable[[int, int], None]
 
@@ -84,18 +84,13 @@ class Artifacts:
             progress(blob.size, blob.size)
             return path
         path.unlink(missing_ok=True)
-        await client.fetch(
-            client.Wanted(
-                urls=placement.blobs_urls,
-                ticket=decode(placement.ticket, SignedDocument),
-                digest=blob.digest,
-                size=blob.size,
-                chunks=index,
-            ),
-            path,
-            self._tls,
-            progress,
+        source = client.Source(
+            urls=placement.blobs_urls,
+            ticket=to_header(decode(placement.ticket, SignedDocument)),
+            tls=self._tls,
         )
+        wanted = client.Wanted(digest=blob.digest, size_bytes=blob.size, chunks=index)
+        await client.fetch(source, wanted, path, progress)
         return path
 
 

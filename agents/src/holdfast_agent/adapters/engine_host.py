@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -74,14 +75,15 @@ class EngineHost:
         slot = order.placement.slot
         handle: EngineHandle | None = None
         try:
-            handle = await self._load(order, files)
+            handle = await self._start(order, files)
+            await self._become_ready(order, files, handle)
             await handle.wait_ended()
             diagnosis = self._driver.diagnose(handle)
             failure = (diagnosis.code.value, diagnosis.message)
         except HoldfastError as error:
             failure = (error.code.value, error.message)
         finally:
-            # A cancelled load must not leave its process behind either.
+            # A cancelled or failed load must not leave its process behind either.
             if handle is not None:
                 await asyncio.shield(self._driver.stop(handle, 0.0))
         current = self._running.get(slot)
@@ -89,33 +91,32 @@ class EngineHost:
             del self._running[slot]
         self._tell(io.Failed(slot=slot, attempt=order.attempt, code=failure[0], message=failure[1]))
 
-    async def _load(self, order: io.StartEngine, files: ModelFiles) -> EngineHandle:
-        placement = order.placement
-        started_s = time.monotonic()
-        spec = self._driver.plan(self._request(placement, files))
+    async def _start(self, order: io.StartEngine, files: ModelFiles) -> EngineHandle:
+        spec = self._driver.plan(self._request(order.placement, files))
         handle = await self._driver.start(spec)
-        running = self._running.get(placement.slot)
+        running = self._running.get(order.placement.slot)
         if running is not None:
             running.handle = handle
-        try:
-            size = files.weights.stat().st_size
-            await self._driver.ready(handle, READY_BASE_S + size / READY_BYTES_PER_S)
-            self._tell(io.EngineProbing(slot=placement.slot, attempt=order.attempt))
-            await run_probes(handle.socket, files.probes, PROBES_S)
-            stats = await self._driver.stats(handle)
-        except BaseException:
-            await asyncio.shield(self._driver.stop(handle, 0.0))
-            raise
+        return handle
+
+    async def _become_ready(
+        self, order: io.StartEngine, files: ModelFiles, handle: EngineHandle
+    ) -> None:
+        slot, started_s = order.placement.slot, time.monotonic()
+        size_bytes = await asyncio.to_thread(os.path.getsize, files.weights)
+        await self._driver.ready(handle, READY_BASE_S + size_bytes / READY_BYTES_PER_S)
+        self._tell(io.EngineProbing(slot=slot, attempt=order.attempt))
+        await run_probes(handle.socket, files.probes, PROBES_S)
+        stats = await self._driver.stats(handle)
         self._tell(
             io.EngineReady(
-                slot=placement.slot,
+                slot=slot,
                 attempt=order.attempt,
                 socket=str(handle.socket),
                 memory_bytes=stats.memory_bytes,
                 load_seconds=round(time.monotonic() - started_s, 3),
             )
         )
-        return handle
 
     def _request(self, placement: Placement, files: ModelFiles) -> LaunchRequest:
         run_dir = self._runtime / "e" / placement.slot[-40:]

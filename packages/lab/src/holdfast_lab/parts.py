@@ -6,9 +6,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import msgspec
+from holdfast_bundles.importer.config import ImporterConfig
+from holdfast_bundles.range.config import RangeConfig
 from holdfast_protocol import brokers, configs
 from holdfast_protocol.identity import x509
 from holdfast_protocol.identity.credentials import write_private
+from holdfast_protocol.limits import MIB
 
 from holdfast_lab import realm
 from holdfast_lab.layout import Layout
@@ -177,12 +180,12 @@ def _minter(layout: Layout, site: SiteFile, made: realm.Realm, pinned: Pinned) -
 def _importer(layout: Layout, site: SiteFile) -> None:
     _save(
         layout.part("importer"),
-        {
-            "socket": socket_path(layout, "importer"),
-            "store_dir": str(layout.store),
-            "media_roots": list(site.media),
-            "reserve_bytes": 64 * 1024 * 1024,
-        },
+        ImporterConfig(
+            socket=socket_path(layout, "importer"),
+            store_dir=str(layout.store),
+            media_roots=list(site.media),
+            reserve_bytes=64 * MIB,
+        ),
     )
 
 
@@ -192,16 +195,16 @@ def _range(layout: Layout, site: SiteFile, made: realm.Realm, pinned: Pinned) ->
     tls = _server_certificate(folder, made, x509.holder_uri("program", "range"))
     _save(
         folder,
-        {
-            "listen_host": "127.0.0.1",
-            "port": site.range_port,
-            "port_file": str(folder / "port"),
-            "store_dir": str(layout.store),
-            "cert": tls.certificate,
-            "key": tls.key,
-            "ca": tls.ca,
-            "controller_key_hex": pinned.controller_key,
-        },
+        RangeConfig(
+            listen_host="127.0.0.1",
+            port=site.range_port,
+            port_file=str(folder / "port"),
+            store_dir=str(layout.store),
+            cert=tls.certificate,
+            key=tls.key,
+            ca=tls.ca,
+            controller_key_hex=pinned.controller_key,
+        ),
     )
 
 

@@ -27,8 +27,10 @@ DOCUMENTED: Final[dict[str, str]] = {
     "hf.v1.api.<who>.<resource>.<verb>": "console and commands to controller",
     "hf.v1.run.<zone>.<node>": "gateway to the executing node's gateway",
     "hf.v1.can.<zone>.<node>": "gateway to the executing node's gateway: cancel",
+    "hf.v1.enr.<nonce>": "new node to controller: a bootstrap user with this right alone",
     "infer.v1.<zone>.<app>.<alias>.<op>": "application to gateway, written by the broker",
     "infer.<alias>.<op>": "application to the site, as the application says it",
+    "results.>": "the site to an application's subscribers, within its own account",
 }
 
 
