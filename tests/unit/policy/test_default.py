@@ -67,17 +67,17 @@ def test_an_ended_certificate_does_not_stop_what_runs() -> None:
 
 
 @pytest.mark.parametrize(
-    ("clearance", "allowed"),
+    ("clearances", "allowed"),
     [
-        (None, False),
-        (Classification(level=9), False),
-        (Classification(scheme="nato", level=1), False),
-        (Classification(scheme="nato", level=2), True),
+        ((), False),
+        ((Classification(level=9),), False),
+        ((Classification(scheme="nato", level=1), Classification(scheme="own", level=2)), False),
+        ((Classification(level=1), Classification(scheme="nato", level=2)), True),
     ],
 )
 def test_clearance_is_compared_within_one_scheme(
-    clearance: Classification | None, allowed: bool
+    clearances: tuple[Classification, ...], allowed: bool
 ) -> None:
-    node = msgspec.structs.replace(NODE, clearance=clearance)
+    node = msgspec.structs.replace(NODE, clearances=clearances)
     question = msgspec.structs.replace(GOOD, label=SECRET, node=node)
     assert POLICY.decide(question).allowed is allowed

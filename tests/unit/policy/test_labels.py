@@ -128,7 +128,7 @@ def test_a_narrowed_label_never_allows_what_the_ceiling_denies(
                 jurisdiction=where,
                 zones=frozenset({zone}),
                 not_after_s=0,
-                clearance=Classification(level=cleared),
+                clearances=(Classification(level=cleared),),
             ),
             model=ModelFacts(digest="sha256:00"),
             now_s=1.0,

@@ -27,14 +27,15 @@ class AppFacts(msgspec.Struct, frozen=True, kw_only=True):
 class NodeFacts(msgspec.Struct, frozen=True, kw_only=True):
     """What a node's signed site certificate says, and whether an officer denied it.
 
-    ``clearance`` is the most secret data it may see; None means nothing above level 0.
+    ``clearances`` are the most secret data it may see, one per scheme; without one for a scheme
+    it may see nothing of it above level 0.
     """
 
     node: str
     jurisdiction: str
     zones: frozenset[str]
     not_after_s: int
-    clearance: Classification | None = None
+    clearances: tuple[Classification, ...] = ()
     denied: bool = False
 
 

@@ -55,10 +55,11 @@ def _alias(registry: Registry, q: Question) -> bool:
 
 
 def _classification(registry: Registry, q: Question) -> bool:
-    wanted, cleared = q.label.classification, q.node.clearance
-    if wanted.level == 0:
-        return True
-    return cleared is not None and cleared.scheme == wanted.scheme and cleared.level >= wanted.level
+    wanted = q.label.classification
+    return wanted.level == 0 or any(
+        cleared.scheme == wanted.scheme and cleared.level >= wanted.level
+        for cleared in q.node.clearances
+    )
 
 
 def _certificate(registry: Registry, q: Question) -> bool:

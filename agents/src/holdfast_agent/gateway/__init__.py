@@ -1,0 +1,1 @@
+"""The inference gateway: takes applications' requests, decides, executes here or forwards."""

@@ -1,0 +1,106 @@
+"""``holdfast-gateway --config FILE``: wires the gateway of one node and runs it until SIGTERM."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import os
+import signal
+import sys
+from pathlib import Path
+
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from holdfast_bundles.site.client import SiteTrust
+from holdfast_policy.logic.default import DefaultPolicy
+from holdfast_policy.logic.registry import of_zones
+from holdfast_policy.tickets import PairKeys
+from holdfast_protocol import configs
+from holdfast_protocol.bus import nats_bus
+from holdfast_protocol.configs import GatewayConfig
+from holdfast_protocol.errors import Code, HoldfastError
+from holdfast_protocol.limits import ROOT_BYTES
+
+from holdfast_agent.engines.local import infer
+from holdfast_agent.gateway.service import Service
+from holdfast_agent.gateway.shell import Knowledge, serve
+from holdfast_agent.gateway.trust import NoTrust
+from holdfast_agent.gateway.world import World
+from holdfast_agent.logic.gateway.decide import Judge
+
+_HEX_KEY_BYTES = 64
+
+
+def main() -> None:
+    """Run the gateway; exits with the table's code where it cannot start."""
+    parser = argparse.ArgumentParser(prog="holdfast-gateway", description=__doc__)
+    parser.add_argument("--config", required=True, help="the gateway's configuration, JSON")
+    arguments = parser.parse_args()
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    try:
+        asyncio.run(run(configs.load(arguments.config, GatewayConfig)))
+    except HoldfastError as error:
+        _exit(error)
+    except ExceptionGroup as group:
+        expected = group.subgroup(HoldfastError)
+        if expected is None or group.split(HoldfastError)[1] is not None:
+            raise
+        _exit(_first(expected))
+
+
+async def run(config: GatewayConfig) -> None:
+    """Connect and serve until SIGTERM or SIGINT; raises what keeps it from starting."""
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    try:
+        trust = SiteTrust(Path(config.trust), _read(config.root, ROOT_BYTES), config.site)
+        private = X25519PrivateKey.from_private_bytes(_hex(_read_private(config.x25519_key)))
+        world = World(config.node, _hex(config.controller_key), NoTrust())
+    except ValueError as error:
+        raise HoldfastError(Code.CONFIG_INVALID, "A key of the gateway is none.") from error
+    knowledge = Knowledge(config, trust, world)
+    judge = Judge(DefaultPolicy(of_zones(config.zones)), of_zones(config.zones))
+
+    def public_of(node: str) -> bytes | None:
+        return world.trust.exchange_key(node)
+
+    bus = await nats_bus.connect(Path(config.credentials), name=f"gateway {config.node}")
+    try:
+        keys = (PairKeys(config.site, config.node, private), public_of)
+        await serve(Service(bus, world, judge, infer, keys), world, knowledge, stop)
+    finally:
+        await bus.close()
+
+
+def _read(path: str, cap_bytes: int) -> bytes:
+    try:
+        with Path(path).open("rb") as file:
+            return file.read(cap_bytes)
+    except OSError as error:
+        raise HoldfastError(
+            Code.CONFIG_INVALID, f"{path} cannot be read: {error.strerror}."
+        ) from error
+
+
+def _read_private(path: str) -> str:
+    """Return a private key's text; raises ``CONFIG_INVALID`` where others may read it."""
+    data = _read(path, _HEX_KEY_BYTES + 2)
+    if os.stat(path).st_mode & 0o077:
+        raise HoldfastError(Code.CONFIG_INVALID, f"{path} is readable by others; make it 0600.")
+    return data.decode("ascii", "replace").strip()
+
+
+def _hex(text: str) -> bytes:
+    return bytes.fromhex(text)
+
+
+def _first(group: ExceptionGroup[HoldfastError]) -> HoldfastError:
+    first = group.exceptions[0]
+    return _first(first) if isinstance(first, ExceptionGroup) else first
+
+
+def _exit(error: HoldfastError) -> None:
+    print(f"{error} {error.next}", file=sys.stderr)
+    sys.exit(error.exit_code)

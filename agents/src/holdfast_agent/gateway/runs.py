@@ -1,0 +1,148 @@
+"""Requests that run on this node's engines: the answer, its keep-alives, cancel and deadline."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Final
+
+from holdfast_protocol.bus.port import Core
+from holdfast_protocol.errors import Code, HoldfastError
+from holdfast_protocol.limits import COALESCE_S, KEEP_ALIVE_S
+from holdfast_protocol.messages import LocalSlot, Operation
+
+from holdfast_agent.gateway.engine import Infer
+from holdfast_agent.gateway.tally import Tally
+from holdfast_agent.logic.engine_answer import Usage
+from holdfast_agent.logic.gateway import headers
+from holdfast_agent.logic.gateway.dedupe import RequestKey, Seen
+
+_TICK_S: Final = KEEP_ALIVE_S / 4
+
+
+class Run:
+    """One request that runs; ``deadline`` is on the loop's clock."""
+
+    def __init__(self, key: RequestKey, reply: str, *, stream: bool, deadline: float) -> None:
+        self.key = key
+        self.reply = reply
+        self.stream = stream
+        self.deadline = deadline
+        self.cancelled = False
+        self.seq = 0
+        self.sent_at = 0.0
+        self._scope: asyncio.Timeout | None = None
+
+    def cancel(self) -> None:
+        """End the work now; the answer's last message says so. Idempotent."""
+        self.cancelled = True
+        if self._scope is not None and not self._scope.expired():
+            self._scope.reschedule(asyncio.get_running_loop().time())
+
+    @contextlib.asynccontextmanager
+    async def bounded(self) -> AsyncIterator[None]:
+        """Raise ``DEADLINE`` or ``CANCELLED`` when either comes first."""
+        try:
+            async with asyncio.timeout_at(self.deadline) as self._scope:
+                if self.cancelled:
+                    self.cancel()
+                yield
+        except TimeoutError as error:
+            code = Code.CANCELLED if self.cancelled else Code.DEADLINE
+            raise HoldfastError(code, f"Request {self.key.request} ended early.") from error
+        finally:
+            self._scope = None
+
+
+class Runs:
+    """Everything that runs here, by (application, request id)."""
+
+    def __init__(self, bus: Core, infer: Infer, tally: Tally) -> None:
+        self.seen = Seen()
+        self.idle = asyncio.Event()
+        self.idle.set()
+        self._bus = bus
+        self._infer = infer
+        self._tally = tally
+        self._running: dict[RequestKey, Run] = {}
+
+    def cancel(self, key: RequestKey) -> bool:
+        """End a request that runs here; tells whether it did."""
+        run = self._running.get(key)
+        if run is None:
+            return False
+        run.cancel()
+        return True
+
+    async def execute(self, run: Run, slot: LocalSlot, op: Operation, body: bytes) -> None:
+        """Answer ``run`` from ``slot``, whatever becomes of it; the caller owns the slot's place.
+
+        Every request ends with exactly one last message, except where the bus itself is gone.
+        """
+        self._running[run.key] = run
+        self.idle.clear()
+        self.seen.begin(run.key, run.reply)
+        try:
+            async with run.bounded():
+                whole, usage = await self._answer(run, slot, op, body)
+            # Outside the bounds: neither deadline nor cancel may make a second last message.
+            await self._bus.publish(run.reply, whole, headers.last(slot.digest, usage))
+            self._tally.answered += 1
+        except HoldfastError as error:
+            self._tally.failed += 1
+            with contextlib.suppress(HoldfastError):
+                # Where even this cannot be sent the connection is gone, and the caller knows.
+                await self._fail(run, error, slot.digest)
+        finally:
+            del self._running[run.key]
+            if not self._running:
+                self.idle.set()
+            self.seen.end(run.key)
+
+    async def keep_alive(self) -> None:
+        """Tell the callers of quiet streams that their request is alive; for ever."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await asyncio.sleep(_TICK_S)
+            for run in list(self._running.values()):
+                if run.stream and loop.time() - run.sent_at >= KEEP_ALIVE_S - _TICK_S:
+                    run.sent_at = loop.time()
+                    with contextlib.suppress(HoldfastError):
+                        await self._bus.publish(run.reply, b"", {headers.KEEP_ALIVE: "1"})
+
+    async def _answer(
+        self, run: Run, slot: LocalSlot, op: Operation, body: bytes
+    ) -> tuple[bytes, Usage | None]:
+        """Return the body of the last message, empty for a stream, and the usage."""
+        loop = asyncio.get_running_loop()
+        run.sent_at = loop.time()
+        left_s = max(0.0, run.deadline - loop.time())
+        coalesce_s = COALESCE_S if run.stream else 0.0
+        usage: Usage | None = None
+        whole = b""
+        chunks = self._infer(Path(slot.socket), op, body, left_s, coalesce_s)
+        async with contextlib.aclosing(chunks):
+            async for chunk in chunks:
+                usage = chunk.usage or usage
+                if run.stream:
+                    await self._send(run, chunk.objects)
+                else:
+                    whole += b"".join(chunk.objects)
+        if not run.stream and not whole:
+            raise HoldfastError(Code.ENGINE_FAILED, "The engine answered with nothing.")
+        return whole, usage
+
+    async def _send(self, run: Run, objects: tuple[bytes, ...]) -> None:
+        if not objects:
+            return
+        await self._bus.publish(
+            run.reply, b"[" + b",".join(objects) + b"]", {headers.SEQ: str(run.seq)}
+        )
+        run.seq += 1
+        run.sent_at = asyncio.get_running_loop().time()
+
+    async def _fail(self, run: Run, error: HoldfastError, digest: str) -> None:
+        told, body = headers.failed(error, digest=digest)
+        await self._bus.publish(run.reply, body, told)
