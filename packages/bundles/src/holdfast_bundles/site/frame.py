@@ -106,7 +106,7 @@ class Frame(msgspec.Struct, frozen=True, kw_only=True):
 
 def verify_count(delegator: Root | Targets, role: str, file: Metadata[Any], needed: int) -> None:
     """Raise ``BAD_SIGNATURE`` unless ``needed`` of ``role``'s keys signed ``file``."""
-    result = delegator.get_verification_result(role, file.signed_bytes, file.signatures)
+    result = delegator.get_verification_result(role, metadata.canonical(file), file.signatures)
     if len(result.signed) < needed:
         raise HoldfastError(
             Code.BAD_SIGNATURE,

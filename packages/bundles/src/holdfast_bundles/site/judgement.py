@@ -55,7 +55,7 @@ def may_load(
     approval = view.approval(model, version)
     role = names.bin_of("ok", names.allow_target(model, version))
     if accepted:
-        unknown = view.health is Outcome.DAMAGED or role in view.broken
+        unknown = view.health is Outcome.DAMAGED or view.is_broken(role)
         return _restart(approval, name, digest, unknown)
     for state in (outcome, view.health):
         if state in _DATED:

@@ -75,7 +75,7 @@ def read_payload(payload: bytes) -> Metadata[Any]:
     name = "the request"
     codec.strict_json(payload, cap_bytes=TARGETS_BYTES, name=name)
     metadata = _parsed(name, b'{"signatures":[],"signed":' + payload + b"}")
-    if metadata.signed_bytes != payload:
+    if canonical(metadata) != payload:
         raise malformed(name, "it is not canonical")
     role, site = role_and_site(metadata.signed)
     return _bound(role, site, metadata)
@@ -108,6 +108,14 @@ def unsigned(signed: Signed) -> Metadata[Any]:
     return Metadata(cast(Any, signed))
 
 
+def canonical(metadata: Metadata[Any]) -> bytes:
+    """Return the bytes that signatures are over; raises ``METADATA_MALFORMED`` if none exist."""
+    try:
+        return metadata.signed_bytes
+    except SerializationError as error:
+        raise malformed("A role file", "it has no canonical form") from error
+
+
 def file_bytes(metadata: Metadata[Any]) -> bytes:
     """Return a role file; made once, then stored and served verbatim."""
     return metadata.to_bytes(JSONSerializer(compact=True))
@@ -134,8 +142,7 @@ def malformed(file: str, why: str) -> HoldfastError:
 def _parsed(role: str, data: bytes) -> Metadata[Any]:
     try:
         metadata: Metadata[Any] = Metadata.from_bytes(data)
-        metadata.signed_bytes  # noqa: B018  # canonical bytes must exist, or nothing can be signed
-    except (RepositoryError, SerializationError) as error:
+    except RepositoryError as error:
         raise malformed(role, "it is not TUF metadata") from error
     return metadata
 

@@ -73,6 +73,11 @@ class SiteView(msgspec.Struct, frozen=True, kw_only=True):
         bins = self.chain.bins.values() if self.chain is not None else ()
         return {b.role: b.broken for b in bins if b.broken is not None}
 
+    def is_broken(self, role: str) -> bool:
+        """Tell whether the bin ``role`` is listed and not believed."""
+        held = self.chain.bins.get(role) if self.chain is not None else None
+        return held is not None and held.broken is not None
+
     @property
     def vendors(self) -> tuple[str, ...]:
         """The trusted vendors, by name."""
@@ -136,7 +141,7 @@ class SiteView(msgspec.Struct, frozen=True, kw_only=True):
         if self.denied_target(names.deny_target(f"app:{app}")):
             return None
         target = names.app_target(app)
-        if names.bin_of("ok", target) in self.broken:
+        if self.is_broken(names.bin_of("ok", target)):
             return None
         wide = self._document("ok", target)
         if isinstance(wide, AppRecord):
