@@ -1,4 +1,4 @@
-"""The systemd units promise what the images' README says; an analysis of each stays below its bar."""
+"""The systemd units promise what the README of the images says, and stay below their bars."""
 
 from __future__ import annotations
 
