@@ -1,0 +1,114 @@
+"""What is known this minute and never journalled: the latest reports, and who was asked what.
+
+Losing it costs nothing: reports come again each second, and every question may be asked twice.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+from holdfast_protocol import limits
+from holdfast_protocol.importer import Importing
+from holdfast_protocol.messages import RelayReport, Report
+from holdfast_protocol.views import NodeStatus
+
+from holdfast_controller.logic.state import State
+
+
+class Heard(msgspec.Struct, frozen=True, kw_only=True):
+    """A node's last report and when it came, Unix seconds by the controller's clock."""
+
+    report: Report
+    at_s: float
+
+
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
+    """A question under way (until ``until_s``), or one to be repeated only from ``until_s`` on."""
+
+    until_s: float
+    waiting: bool
+    tries: int = 1
+
+
+@dataclass(slots=True)
+class Live:
+    """Owned by the core, as the state is."""
+
+    started_s: float = 0.0
+    heard: dict[str, Heard] = field(default_factory=dict)
+    relays: dict[str, RelayReport] = field(default_factory=dict)
+    asked: dict[str, Asked] = field(default_factory=dict)
+    progress: dict[str, Importing] = field(default_factory=dict)
+    """By import: the importer's last word."""
+
+    def hear(self, report: Report, now_s: float) -> bool:
+        """Keep ``report`` if it is newer than the last one; a new boot always is."""
+        known = self.heard.get(report.node)
+        if known is not None and known.report.boot == report.boot:
+            if report.seq <= known.report.seq:
+                return False
+        elif known is not None and report.sent < known.report.sent:
+            return False
+        self.heard[report.node] = Heard(report=report, at_s=now_s)
+        return True
+
+    def age_s(self, node: str, now_s: float) -> float | None:
+        """Return the seconds since the node's last report, None if none came since the start."""
+        known = self.heard.get(node)
+        return None if known is None else max(0.0, now_s - known.at_s)
+
+    def report(self, node: str) -> Report | None:
+        """Return the node's last report since the start, or None."""
+        known = self.heard.get(node)
+        return None if known is None else known.report
+
+    def may_ask(self, key: str, now_s: float) -> bool:
+        """Tell whether the question ``key`` may be asked (again)."""
+        known = self.asked.get(key)
+        return known is None or now_s >= known.until_s
+
+    def ask(self, key: str, now_s: float, deadline_s: float) -> None:
+        """Note that ``key`` was asked and is answered within ``deadline_s`` or not at all."""
+        known = self.asked.get(key)
+        tries = 1 if known is None else known.tries + 1
+        self.asked[key] = Asked(until_s=now_s + deadline_s, waiting=True, tries=tries)
+
+    def put_off(self, key: str, now_s: float) -> None:
+        """Note that ``key`` did not succeed; it is asked again later, ever less often."""
+        known = self.asked.get(key)
+        tries = 1 if known is None else known.tries
+        wait_s = min(limits.RETRY_MAX_S, limits.RETRY_MIN_S * 2 ** min(tries, 10))
+        self.asked[key] = Asked(until_s=now_s + wait_s, waiting=False, tries=tries)
+
+    def answered(self, key: str) -> None:
+        """Forget the question ``key``."""
+        self.asked.pop(key, None)
+
+
+def gist(report: Report) -> object:
+    """Return what of a report may call for a decision: everything but the numbers."""
+    return (
+        (report.boot, report.epoch, report.generation),
+        (report.jurisdiction, report.zones, report.trust, report.gateway, report.engine),
+        tuple((each.uuid, each.health, each.memory_total_bytes) for each in report.devices),
+        tuple(
+            (each.slot, each.generation, each.state, each.code, each.message, each.capacity)
+            for each in report.slots
+        ),
+    )
+
+
+def node_status(state: State, live: Live, node: str, now_s: float) -> NodeStatus:
+    """Return how a node is: by its silence, and as the journal says until it was heard again."""
+    known = state.nodes.get(node)
+    if f"node:{node}" in state.denied:
+        return "retired"
+    age_s = live.age_s(node, now_s)
+    lost = known is None or known.seen is None or known.lost_at_ms is not None
+    if age_s is None:
+        waited_s = now_s - live.started_s
+        return "down" if lost or waited_s > limits.NODE_DOWN_AFTER_S else "late"
+    if age_s > limits.NODE_DOWN_AFTER_S:
+        return "down"
+    return "late" if age_s > limits.NODE_LATE_AFTER_S else "ok"
