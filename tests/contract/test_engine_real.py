@@ -84,7 +84,7 @@ async def started(
     finally:
         await driver.stop(engine, 2.0)
     assert group_members(engine.pid) == ()
-    assert not engine.socket.exists()
+    assert not engine.socket.parent.exists()
 
 
 async def ask(engine: RunningEngine, op: Operation, body: object) -> list[EngineChunk]:

@@ -9,6 +9,7 @@ occupy a thread of it.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import errno
 import socket
 from pathlib import Path
@@ -29,13 +30,15 @@ class EngineConnection:
     def __init__(self, path: Path, deadline: float) -> None:
         """``deadline`` is on the running loop's clock; every wait ends there by ``DEADLINE``."""
         self._path = path
-        self._deadline = deadline
         self._loop = asyncio.get_running_loop()
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._socket.setblocking(False)
         self._chunked: Chunked | None = None
         self._left: int | None = None
         self._early = b""
+        # One timer for the request instead of one for each read: reads are what a token costs.
+        self._expired = False
+        self._timer = self._loop.call_at(deadline, self._expire)
 
     def __enter__(self) -> EngineConnection:
         return self
@@ -45,6 +48,7 @@ class EngineConnection:
 
     def close(self) -> None:
         """Close the connection; idempotent."""
+        self._timer.cancel()
         self._socket.close()
 
     async def ask(self, method: str, target: str, body: bytes = b"") -> Head:
@@ -59,9 +63,8 @@ class EngineConnection:
             f"Content-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
         ).encode()
         try:
-            async with asyncio.timeout_at(self._deadline):
-                await self._loop.sock_sendall(self._socket, request + body)
-        except (TimeoutError, OSError) as error:
+            await self._loop.sock_sendall(self._socket, request + body)
+        except OSError as error:
             raise self._translated(error) from error
         data = b""
         while (end := data.find(b"\r\n\r\n")) < 0:
@@ -119,16 +122,27 @@ class EngineConnection:
                 return
             if code != errno.EAGAIN:
                 raise self._translated(OSError(code, "no engine listens"))
-            if self._loop.time() >= self._deadline:
+            if self._expired:
                 raise self._translated(TimeoutError())
             await asyncio.sleep(_CONNECT_AGAIN_S)
 
     async def _receive(self) -> bytes:
         try:
-            async with asyncio.timeout_at(self._deadline):
-                return await self._loop.sock_recv(self._socket, _READ_BYTES)
-        except (TimeoutError, OSError) as error:
+            try:
+                data = self._socket.recv(_READ_BYTES)
+            except BlockingIOError:
+                data = await self._loop.sock_recv(self._socket, _READ_BYTES)
+        except OSError as error:
             raise self._translated(error) from error
+        if not data and self._expired:
+            raise self._translated(TimeoutError())
+        return data
+
+    def _expire(self) -> None:
+        self._expired = True
+        # Wakes whoever waits for the socket; not connected yet is noticed where it is tried.
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
 
     def _ended(self) -> bytes:
         raise HoldfastError(
@@ -137,7 +151,7 @@ class EngineConnection:
 
     def _translated(self, error: Exception) -> HoldfastError:
         name = self._path.parent.name
-        if isinstance(error, TimeoutError):
+        if self._expired or isinstance(error, TimeoutError):
             return HoldfastError(Code.DEADLINE, f"The engine at {name} did not answer in time.")
         return HoldfastError(Code.ENGINE_FAILED, f"The engine at {name} is not reachable: {error}.")
 

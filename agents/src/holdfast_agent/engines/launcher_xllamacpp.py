@@ -56,6 +56,8 @@ def _serve(spec: Path) -> object:
     # Both: with more threads than cores the spin barriers cost a factor of twenty.
     params.cpuparams.n_threads = config["threads"]
     params.cpuparams_batch.n_threads = config["threads"]
+    # A stream holds a thread; some must be left to tell numbers while all slots are busy.
+    params.n_threads_http = 2 * config["parallel"] + 4
     params.n_gpu_layers = config["gpu_layers"]
     params.embedding = config["embedding"]
     params.cache_prompt = config["cache_prompt"]

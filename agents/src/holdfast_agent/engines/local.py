@@ -46,5 +46,6 @@ async def infer(
             ready = events.feed(content)
             if ready or events.done:
                 yield chunk_of(ready, operation=op, final=events.done)
-                if coalesce_s and not events.done:
-                    await asyncio.sleep(coalesce_s)
+            if not events.done:
+                # Also without coalescing: an engine that floods us must not own the loop.
+                await asyncio.sleep(coalesce_s if ready else 0)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import importlib.metadata
 import os
+import shutil
 from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import Final
@@ -40,6 +41,7 @@ class RunningEngine:
     def __init__(self, spec: launch.LaunchSpec, process: EngineProcess) -> None:
         self.spec = spec
         self.process = process
+        self.cleared = False
 
     @property
     def slot(self) -> str:
@@ -181,12 +183,16 @@ class XllamacppDriver:
         return True
 
     async def stop(self, handle: EngineHandle, grace_s: float) -> None:
-        """End the engine and all it started, and remove its socket; idempotent.
+        """End the engine and all it started, and remove its folder; idempotent.
 
         Raises ``ENGINE_FAILED`` where the kernel does not end it.
         """
-        await _ours(handle).process.stop(grace_s)
-        handle.socket.unlink(missing_ok=True)
+        engine = _ours(handle)
+        await engine.process.stop(grace_s)
+        # Once only: a second call may come when the slot's next engine lives in that folder.
+        if not engine.cleared:
+            engine.cleared = True
+            shutil.rmtree(engine.spec.run_dir, ignore_errors=True)
 
     def diagnose(self, handle: EngineHandle) -> Diagnosis:
         """Return why the engine ended or does not answer, with its last words."""
