@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import assert_never
 
 from holdfast_bundles.site.client import SiteTrust
+from holdfast_bundles.site.fetch import Unreachable
 from holdfast_protocol.errors import HoldfastError
 
 from holdfast_agent.adapters import host
@@ -31,6 +32,7 @@ from holdfast_agent.logic.trust import NodeTrust
 
 TICK_S = 0.25
 DEVICES_EVERY_S = 1.0
+REFRESH_S = 30.0
 
 _log = logging.getLogger("holdfast.agent")
 
@@ -137,7 +139,11 @@ class Agent:
         """Refresh the site's trust beside the loop; the verifier is synchronous."""
         world, loop = self._world, asyncio.get_running_loop()
 
+        end_s = time.monotonic() + REFRESH_S
+
         def fetch(name: str) -> bytes | None:
+            if time.monotonic() > end_s:
+                raise Unreachable(f"{name}: the refresh took longer than {REFRESH_S:.0f} s")
             return world.link.role_file_from_thread(loop, name)
 
         now_s = time.time()
