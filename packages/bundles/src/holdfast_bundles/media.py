@@ -49,6 +49,24 @@ class Stick:
         finally:
             os.close(outer)
 
+    @classmethod
+    def open_below(cls, root: Path, parts: tuple[str, ...]) -> Stick:
+        """Return the stick at ``parts`` below ``root``, walked without following a link.
+
+        Raises ``BUNDLE_MISSING`` where a part is a link, no folder, or without a bundle.
+        """
+        try:
+            base = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except OSError as error:
+            raise _no_bundle(root) from error
+        try:
+            with cls(base)._folder([*parts, FOLDER]) as folder:
+                return cls(os.dup(folder))
+        except OSError as error:
+            raise _no_bundle(root.joinpath(*parts)) from error
+        finally:
+            os.close(base)
+
     def __enter__(self) -> Stick:
         return self
 

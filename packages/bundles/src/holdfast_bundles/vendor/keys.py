@@ -22,6 +22,7 @@ from cryptography.hazmat.primitives.serialization import (
 from holdfast_protocol.errors import Code, HoldfastError
 from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, Root
+from tuf.api.serialization import DeserializationError
 from tuf.api.serialization.json import JSONSerializer
 
 from holdfast_bundles.logic.names import vendor_name
@@ -78,7 +79,10 @@ def load_root(folder: Path) -> tuple[str, Metadata[Root], bytes]:
         data = path.read_bytes()
     except OSError as error:
         raise HoldfastError(Code.CONFIG_INVALID, f"{folder} holds no vendor keys.") from error
-    root: Metadata[Root] = Metadata.from_bytes(data)
+    try:
+        root: Metadata[Root] = Metadata.from_bytes(data)
+    except DeserializationError as error:
+        raise HoldfastError(Code.CONFIG_INVALID, f"{path} is not a TUF root.") from error
     bound = root.signed.unrecognized_fields.get("x-hf")
     if not isinstance(bound, dict) or not isinstance(bound.get("vendor"), str):
         raise HoldfastError(Code.CONFIG_INVALID, f"{path} names no vendor.")

@@ -1,0 +1,1 @@
+"""The importer: a process that reads hostile media and nothing else."""

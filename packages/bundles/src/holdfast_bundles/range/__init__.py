@@ -1,0 +1,1 @@
+"""Blobs to nodes: HTTPS ranges over mutual TLS against a signed ticket, and their client."""
