@@ -69,7 +69,7 @@ async def _ask(weights: Path, op: Operation, body: dict[str, Any]) -> list[Any]:
             LaunchRequest(
                 slot="vendor",
                 alias="vendor",
-                weights=str(weights.resolve()),
+                weights=str(weights),
                 run_dir=folder,
                 operations=operations,
                 settings=EngineSettings(context_length=512, parallel=1),

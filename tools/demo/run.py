@@ -17,7 +17,7 @@ ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
 
 from tools.demo import models, probes  # noqa: E402  (the script is run by its path)
-from tools.demo.steps import Demo, Failed, fail  # noqa: E402
+from tools.demo.steps import Demo, StepError, fail  # noqa: E402
 
 SENTENCES = (
     "How do I reset my password?",
@@ -48,7 +48,7 @@ def main() -> int:
         demo.title("What the site looks like now")
         demo.show("status")
         demo.show("deployments")
-    except (Failed, OSError) as error:
+    except (StepError, OSError) as error:
         fail(error)
         return 1
     finally:
@@ -133,7 +133,7 @@ def embed(demo: Demo) -> None:
         demo.say(f"{score:5.2f}  {one}  |  {other}")
     best = {frozenset(pair[1:]) for pair in sorted(pairs, reverse=True)[:2]}
     if best != {frozenset(SENTENCES[:2]), frozenset(SENTENCES[2:4])}:
-        raise Failed("the two related pairs should be the most similar")
+        raise StepError("the two related pairs should be the most similar")
 
 
 def chat(demo: Demo) -> None:

@@ -1,4 +1,4 @@
-"""How the demo speaks and acts: every step is a command a person could type, shown before it runs."""
+"""How the demo speaks and acts: each step is a command a person could type, shown first."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 COMMAND_S = 120.0
 
 
-class Failed(Exception):
+class StepError(Exception):
     """A step did not do what the demo shows."""
 
 
@@ -36,10 +36,10 @@ class Demo:
         print(f"          {text}", flush=True)
 
     def run(self, *words: str, who: str | None = None) -> Any:
-        """Run a command with ``--json`` and return its object; raises ``Failed`` if it fails."""
+        """Run a command with ``--json`` and return its object; raises ``StepError`` if it fails."""
         code, value = self.attempt(*words, who=who)
         if code != 0:
-            raise Failed(f"holdfast {' '.join(words)} ended with {code}: {value}")
+            raise StepError(f"holdfast {' '.join(words)} ended with {code}: {value}")
         return value
 
     def attempt(self, *words: str, who: str | None = None) -> tuple[int, Any]:
@@ -50,7 +50,7 @@ class Demo:
         try:
             return done.returncode, json.loads(done.stdout)
         except json.JSONDecodeError:
-            raise Failed(f"holdfast {shown}: {done.stdout}\n{done.stderr}") from None
+            raise StepError(f"holdfast {shown}: {done.stdout}\n{done.stderr}") from None
 
     def show(self, *words: str, who: str | None = None) -> None:
         """Run a command as a person would and pass its output on."""
@@ -59,14 +59,16 @@ class Demo:
         for line in done.stdout.splitlines():
             self.say(line)
         if done.returncode != 0:
-            raise Failed(f"holdfast {' '.join(words)} ended with {done.returncode}: {done.stderr}")
+            raise StepError(
+                f"holdfast {' '.join(words)} ended with {done.returncode}: {done.stderr}"
+            )
 
     def expect(self, code: str, exit_code: int, *words: str, who: str | None = None) -> str:
         """Run a command that must be refused with ``code``; return its sentence."""
         ended, value = self.attempt(*words, who=who)
         error = value.get("error", value)
         if ended != exit_code or error.get("code") != code:
-            raise Failed(f"expected {code} ({exit_code}), got {ended}: {value}")
+            raise StepError(f"expected {code} ({exit_code}), got {ended}: {value}")
         sentence = str(error.get("message") or error.get("file"))
         self.say(f"refused, {code}: {sentence}")
         return sentence
