@@ -109,6 +109,17 @@ async def test_what_is_not_supported_is_unknown_and_nothing_else_suffers(
     assert second.power_mw == 71000
 
 
+async def test_an_integrated_gpu_shares_the_machines_memory(library: Path, driver: Driver) -> None:
+    driver.set("0 name NVIDIA GB10", "0 total -", "1 total -")
+    async with opened(library, driver) as devices:
+        first, second = await devices.read()
+    assert first.memory_total_bytes == os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    assert first.memory_used_bytes is not None
+    assert "unified-memory" in first.features
+    assert first.health == "ok"
+    assert (second.memory_used_bytes, second.health) == (None, "unknown"), "no size, no work"
+
+
 async def test_one_lost_gpu_hides_no_other(library: Path, driver: Driver) -> None:
     async with opened(library, driver) as devices:
         await until(devices, lambda seen: healths(seen) == ["ok", "ok"])

@@ -8,6 +8,7 @@
  *   G lost 1           every call on G says so       G used BYTES  G total BYTES
  *   G util PERCENT     G temp C     G power MW       (a value of "-" is not supported)
  *   G action N         recovery action               G rows 1      row remapping failed
+ *   G name TEXT
  *   G xid CODE SERIAL  a fault, told once for each new SERIAL
  */
 #include <stdint.h>
@@ -100,8 +101,9 @@ int nvmlDeviceGetUUID(device_t device, char *out, unsigned size) {
 
 int nvmlDeviceGetName(device_t device, char *out, unsigned size) {
     char who[16];
-    snprintf(out, size, "NVIDIA Fake H100");
-    return at(device, who);
+    int code = at(device, who);
+    if (!look(who, "name", out, size)) snprintf(out, size, "NVIDIA Fake H100");
+    return code;
 }
 
 typedef struct { unsigned long long total, free, used; } memory_t;

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from holdfast_agent.devices.combined import open_devices
 from holdfast_agent.devices.cpu import CpuDevice
-from holdfast_agent.devices.port import NoClaims
+from holdfast_agent.devices.port import DeviceProvider, FakeDevices
+from holdfast_agent.devices.simulated import SimulatedDevices
 from holdfast_agent.logic.gpu_health import CLEAN_SAMPLES, GpuHealth, GpuSigns, judge
 from holdfast_agent.logic.host_memory import HostMemory, busy_ticks, meminfo, within
 from holdfast_agent.logic.inventory import CpuDevices, NvmlGpus, SimulatedGpus, parse
@@ -55,24 +55,41 @@ class Claims:
 
 async def test_simulated_gpus_show_what_slots_claimed() -> None:
     claims = Claims()
-    devices = open_devices("sim2x24+cpu", "de-1", claims)
+    source = SimulatedGpus(count=2, memory_bytes=24 * GIB)
+    devices = SimulatedDevices("de-1", source, claims)
     claims.bytes["GPU-sim-de-1-1"] = 5 * GIB
-    first, second, cpu = await devices.read()
-    await devices.close()
+    first, second = await devices.read()
     assert (first.uuid, first.memory_used_bytes) == ("GPU-sim-de-1-0", 0)
     assert (second.uuid, second.memory_used_bytes) == ("GPU-sim-de-1-1", 5 * GIB)
     assert first.simulated
     assert second.simulated
     assert first.memory_total_bytes == 24 * GIB
     assert first.temperature_c is None
-    assert (cpu.uuid, cpu.kind, cpu.simulated) == ("cpu-de-1", "cpu", False)
 
 
 async def test_the_processor_of_this_machine() -> None:
-    (cpu,) = await open_devices("cpu", "n", NoClaims()).read()
+    (cpu,) = await CpuDevice("de-1").read()
+    assert (cpu.uuid, cpu.kind, cpu.simulated) == ("cpu-de-1", "cpu", False)
     assert cpu.health == "ok"
     assert cpu.memory_used_bytes is not None
     assert 0 < cpu.memory_used_bytes < cpu.memory_total_bytes
+
+
+@pytest.mark.parametrize("kind", ["cpu", "simulated", "fake"])
+async def test_every_provider_keeps_the_contract(kind: str) -> None:
+    """Identity is stable and unique, sizes are positive, and closing twice is allowed."""
+    made: dict[str, DeviceProvider] = {
+        "cpu": CpuDevice("n"),
+        "simulated": SimulatedDevices("n", SimulatedGpus(count=3, memory_bytes=GIB), Claims()),
+        "fake": FakeDevices(await CpuDevice("n").read()),
+    }
+    provider = made[kind]
+    first, second = await provider.read(), await provider.read()
+    assert [device.uuid for device in first] == [device.uuid for device in second]
+    assert len({device.uuid for device in first}) == len(first)
+    assert all(device.memory_total_bytes > 0 for device in first)
+    await provider.close()
+    await provider.close()
 
 
 async def test_a_silent_kernel_makes_the_processor_unknown_not_zero(tmp_path: Path) -> None:

@@ -10,16 +10,19 @@ from __future__ import annotations
 import argparse
 import contextlib
 import os
+import re
 import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
+from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
 import pynvml
 
 from holdfast_agent.devices.nvml_wire import GpuSample, NvmlSample
+from holdfast_agent.logic.host_memory import meminfo
 from holdfast_agent.orphan import die_with_parent
 
 T = TypeVar("T")
@@ -28,6 +31,7 @@ _RARELY: Final = 60  # samples between two looks at what is slow to change
 _EVENT_WAIT_MS: Final = 1000
 _STDOUT: Final = 1
 _RECOVERY_ACTION: Final = 230
+_INTEGRATED: Final = re.compile(r"\b(GB10|Thor|Orin)\b")
 
 
 class _GpuLostError(Exception):
@@ -129,14 +133,21 @@ class Sampler:
 
     def _read(self, uuid: str, index: int, handle: object, xids: tuple[int, ...]) -> GpuSample:
         known = self._known.get(uuid)
+        name = known.name if known else _text(_asked(pynvml.nvmlDeviceGetName, handle) or "GPU")
         total, used = _memory(handle)
+        features = known.features if known else _features(handle)
+        if total is None and _INTEGRATED.search(name):
+            # These have no memory of their own and say so; the pool is the machine's.
+            shared = meminfo(Path("/proc/meminfo").read_text(encoding="ascii", errors="replace"))
+            total, used = (shared.total_bytes, shared.used_bytes) if shared else (None, None)
+            features = (*features, "unified-memory") if known is None else features
         rates = _asked(pynvml.nvmlDeviceGetUtilizationRates, handle)
         if known is None or self._round % _RARELY == 0 or xids:
             self._slow[uuid] = (_recovery_action(handle), _rows_failed(handle))
         action, failed = self._slow[uuid]
         return GpuSample(
             uuid=uuid,
-            name=known.name if known else _text(_asked(pynvml.nvmlDeviceGetName, handle) or "GPU"),
+            name=name,
             index=index,
             memory_total_bytes=total,
             memory_used_bytes=used,
@@ -144,7 +155,7 @@ class Sampler:
             temperature_c=_temperature(handle),
             power_mw=_asked(pynvml.nvmlDeviceGetPowerUsage, handle),
             compute_capability=known.compute_capability if known else _capability(handle),
-            features=known.features if known else _features(handle),
+            features=features,
             recovery_action=action,
             rows_failed=failed,
             xids=xids,

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from holdfast_protocol.messages import Device
 
-__all__ = ["ClaimLedger", "Device", "DeviceProvider", "FakeDevices", "NoClaims"]
+__all__ = ["ClaimLedger", "Device", "DeviceProvider", "FakeDevices"]
 
 
 class DeviceProvider(Protocol):
@@ -25,14 +25,6 @@ class ClaimLedger(Protocol):
 
     def claimed_bytes(self, uuid: str) -> int:
         """Return the bytes claimed on a device by slots that are loading or running."""
-
-
-class NoClaims:
-    """A ledger in which nothing runs."""
-
-    def claimed_bytes(self, uuid: str) -> int:
-        """Return 0."""
-        return 0
 
 
 class FakeDevices:

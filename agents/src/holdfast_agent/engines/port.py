@@ -88,7 +88,7 @@ class EngineDriver(Protocol):
 
     async def ready(self, handle: EngineHandle, deadline_s: float) -> None:
         """Return once it has computed an answer; raises what :meth:`diagnose` says, or
-        ``DEADLINE``."""
+        ``DEADLINE``. May be called again at any time, to see whether it still computes."""
 
     def infer(
         self, handle: EngineHandle, op: Operation, body: bytes, timeout_s: float
