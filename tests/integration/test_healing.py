@@ -1,0 +1,100 @@
+"""Whatever is killed heals, and the lab says what happened; nothing approved or deployed is lost."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+
+import pytest
+
+from tests.integration.conftest import APP
+from tests.integration.site import Site, until
+
+pytestmark = [pytest.mark.real, pytest.mark.xdist_group("site"), pytest.mark.timeout(240)]
+
+
+def answers(site: Site) -> bool:
+    done = site.command("infer", "tiny", "hello", "--json", who=APP)
+    return done.code == 0
+
+
+def well(site: Site) -> bool:
+    """Everything that was approved and deployed is there and answers."""
+    listed = site.command("deployments", "--json")
+    if listed.code != 0:
+        return False
+    states = {one["alias"]: one["state"] for one in listed.json()["deployments"]}
+    models = site.ok("models")["models"]
+    approved = [one["state"] for one in models if one["name"] == "acme/tiny"]
+    return states == {"tiny": "ready", "french": "ready"} and approved == ["approved"]
+
+
+def serving_node(site: Site) -> str:
+    found = site.replicas("tiny")[0]["node"]
+    assert isinstance(found, str)
+    return found
+
+
+@pytest.mark.parametrize("program", ["controller", "agent", "gateway", "broker-de", "broker-fr"])
+def test_a_killed_program_heals(site: Site, program: str) -> None:
+    until("well before", lambda: well(site) and answers(site))
+    name = f"{program}-{serving_node(site)}" if program in ("agent", "gateway") else program
+    before = site.pid(name)
+    os.kill(before, signal.SIGKILL)
+
+    def said() -> bool:
+        status = site.ok("lab", "status")
+        told = any(f"{name} was killed by signal 9" in one["text"] for one in status["incidents"])
+        running = {one["name"]: one["pid"] for one in status["lab"]["programs"]}
+        return told and running[name] not in (None, before)
+
+    until("the lab says so and starts it again", said)
+    until("well again", lambda: well(site) and answers(site), deadline_s=60)
+
+
+def test_a_killed_engine_heals(site: Site) -> None:
+    until("well before", lambda: well(site) and answers(site))
+    agent = site.pid(f"agent-{serving_node(site)}")
+    engines = _descendants(agent, "launcher_xllamacpp")
+    assert engines
+    for pid in engines:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            continue  # it went with the one before
+
+    def told() -> bool:
+        events = site.ok("events")["events"]
+        return any("engine-died" in f"{one['kind']} {one['text']}" for one in events)
+
+    until("the journal says so", told)
+    until("well again", lambda: well(site) and answers(site))
+
+
+def test_the_site_resumes_from_its_folder(site: Site) -> None:
+    until("well before", lambda: well(site) and answers(site))
+    site.ok("lab", "down")
+    site.refused("CONTROLLER_DOWN", 5, "nodes")
+    site.ok("lab", "up", "--detach")
+    until("well again", lambda: well(site) and answers(site))
+    again = site.ok("lab", "up", "--detach")
+    assert again["running"] is True
+
+
+def _descendants(root: int, word: str) -> list[int]:
+    """The processes below ``root`` whose command line has ``word``."""
+    shown = subprocess.run(
+        ["ps", "-eo", "pid=,ppid=,args="], capture_output=True, text=True, check=True
+    ).stdout
+    rows = [line.split(None, 2) for line in shown.splitlines()]
+    parents = {int(row[0]): int(row[1]) for row in rows}
+    found = []
+    for row in rows:
+        pid = int(row[0])
+        above = pid
+        while above in parents and above != root:
+            above = parents[above]
+        if above == root and word in row[2]:
+            found.append(pid)
+    return found
