@@ -61,11 +61,11 @@ async def test_a_foreign_client_gets_final_and_stream(site: Site) -> None:
         inbox = client.new_inbox()
         subscription = await client.subscribe(inbox)
         await client.publish("infer.tiny.chat", body, inbox, headers={"Hf-Accept": "stream"})
-        sequence, ended = [], False
-        while not ended:
+        sequence: list[int] = []
+        headers: dict[str, str] = {}
+        while "Hf-Status" not in headers:
             message = await subscription.next_msg(timeout=20)
-            headers = message.headers or {}
-            ended = "Hf-Status" in headers
+            headers = dict(message.headers or {})
             if "Hf-Seq" in headers:
                 sequence.append(int(headers["Hf-Seq"]))
         assert headers["Hf-Status"] == "200"
