@@ -84,90 +84,22 @@ def test_the_site_resumes_from_its_folder(site: Site) -> None:
 
 def _descendants(root: int, word: str) -> list[int]:
     """The processes below ``root`` whose command line has ``word``."""
-    rows: dict[int, tuple[int, str]] = {}
+    parents: dict[int, int] = {}
+    lines: dict[int, str] = {}
     for entry in Path("/proc").iterdir():
         if not entry.name.isdigit():
             continue
         try:
             stat = (entry / "stat").read_text()
-            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+            line = (entry / "cmdline").read_bytes()
         except OSError:
             continue  # it ended meanwhile
-        rows[int(entry.name)] = (int(stat.rpartition(")")[2].split()[1]), line)
-    found = []
-    for pid, (_, line) in rows.items():
-        above = pid
-        while above in rows and above != root:
-            above = rows[above][0]
-        if above == root and word in line:
-            found.append(pid)
-    return found
+        parents[int(entry.name)] = int(stat.rpartition(")")[2].split()[1])
+        lines[int(entry.name)] = line.replace(b"\0", b" ").decode(errors="replace")
 
+    def below(pid: int) -> bool:
+        while pid in parents and pid != root:
+            pid = parents[pid]
+        return pid == root
 
-@pytest.mark.parametrize("program", ["controller", "agent", "gateway", "broker-de", "broker-fr"])
-def test_a_killed_program_heals(site: Site, program: str) -> None:
-    until("well before", lambda: well(site) and answers(site))
-    name = f"{program}-{serving_node(site)}" if program in ("agent", "gateway") else program
-    before = site.pid(name)
-    os.kill(before, signal.SIGKILL)
-
-    def said() -> bool:
-        status = site.ok("lab", "status")
-        told = any(f"{name} was killed by signal 9" in one["text"] for one in status["incidents"])
-        running = {one["name"]: one["pid"] for one in status["lab"]["programs"]}
-        return told and running[name] not in (None, before)
-
-    until("the lab says so and starts it again", said)
-    until("well again", lambda: well(site) and answers(site), deadline_s=60)
-
-
-def test_a_killed_engine_heals(site: Site) -> None:
-    until("well before", lambda: well(site) and answers(site))
-    agent = site.pid(f"agent-{serving_node(site)}")
-    engines = _descendants(agent, "launcher_xllamacpp")
-    assert engines
-    for pid in engines:
-        try:
-            os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            continue  # it went with the one before
-
-    def told() -> bool:
-        events = site.ok("events")["events"]
-        return any("engine-died" in f"{one['kind']} {one['text']}" for one in events)
-
-    until("the journal says so", told)
-    until("well again", lambda: well(site) and answers(site))
-
-
-def test_the_site_resumes_from_its_folder(site: Site) -> None:
-    until("well before", lambda: well(site) and answers(site))
-    site.ok("lab", "down")
-    site.refused("CONTROLLER_DOWN", 5, "nodes")
-    site.ok("lab", "up", "--detach")
-    until("well again", lambda: well(site) and answers(site))
-    again = site.ok("lab", "up", "--detach")
-    assert again["running"] is True
-
-
-def _descendants(root: int, word: str) -> list[int]:
-    """The processes below ``root`` whose command line has ``word``."""
-    rows: dict[int, tuple[int, str]] = {}
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit():
-            continue
-        try:
-            stat = (entry / "stat").read_text()
-            line = (entry / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        except OSError:
-            continue  # it ended meanwhile
-        rows[int(entry.name)] = (int(stat.rpartition(")")[2].split()[1]), line)
-    found = []
-    for row in rows:
-        pid = int(row[0])
-        above = pid
-        while above in parents and above != root:
-            above = parents[above]
-        if above == root and word in row[2]:
-            found.append(pid)
-    return found
+    return [pid for pid, line in lines.items() if word in line and below(pid)]
