@@ -27,7 +27,7 @@ _PROBE_S: Final = 10.0
 
 def isolation() -> str:
     """Return ``bwrap`` where bubblewrap works here, else ``limits``."""
-    return "bwrap" if _wrap() else "limits"
+    return "bwrap" if wrap() else "limits"
 
 
 def judge(path: Path) -> GgufFacts:
@@ -35,7 +35,7 @@ def judge(path: Path) -> GgufFacts:
 
     Raises ``FORMAT_REFUSED`` for a file that is refused or that made the gate fail.
     """
-    command = [*_wrap(), sys.executable, "-I", "-m", _MODULE]
+    command = [*wrap(), sys.executable, "-I", "-m", _MODULE]
     try:
         with path.open("rb") as file:
             done = subprocess.run(
@@ -60,8 +60,8 @@ def judge(path: Path) -> GgufFacts:
 
 
 @cache
-def _wrap() -> tuple[str, ...]:
-    """Return the bubblewrap part of the command, empty where it does not work on this machine."""
+def wrap() -> tuple[str, ...]:
+    """Return the bubblewrap part of a command, empty where it does not work on this machine."""
     program = shutil.which("bwrap")
     if program is None:
         return ()
