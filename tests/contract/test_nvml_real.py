@@ -19,7 +19,8 @@ pytestmark = pytest.mark.real
 SOURCE = Path(__file__).parent / "fakenvml" / "fakenvml.c"
 GPU_0 = "GPU-00000000-0000-0000-0000-000000000000"
 GPU_1 = "GPU-00000000-0000-0000-0000-000000000001"
-QUICK = NvmlTiming(every_s=0.02, silence_s=0.5, backoff_first_s=0.05, backoff_max_s=0.2)
+# Thirty clean samples heal: long enough to be seen by a reader that was held up.
+QUICK = NvmlTiming(every_s=0.05, silence_s=0.5, backoff_first_s=0.05, backoff_max_s=0.2)
 
 
 @pytest.fixture(scope="module")

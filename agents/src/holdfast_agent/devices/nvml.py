@@ -27,7 +27,6 @@ from holdfast_agent.logic.gpu_health import GpuHealth, GpuSigns, judge
 
 _HELPER: Final = "holdfast_agent.devices.nvml_helper"
 _FIRST_SAMPLE_S: Final = 3.0
-_SAMPLES_KEPT: Final = 16
 _CLOSE_S: Final = 1.0
 _BACKOFF_FIRST_S: Final = 1.0
 
@@ -82,17 +81,11 @@ class NvmlDevices:
             helper.let_go()
 
     async def _tend(self) -> None:
-        now = self._clock()
-        if self._helper is None and now >= self._start_at:
+        if self._helper is None and self._clock() >= self._start_at:
             await self._start()
         helper = self._helper
         if helper is None:
             return
-        samples = helper.take()
-        for sample in samples:
-            self._accept(sample)
-        if samples:
-            self._heard_at = self._clock()
         if helper.exited.is_set():
             self._give_up(helper)
         elif self._clock() - self._heard_at > self._timing.silence_s:
@@ -107,7 +100,7 @@ class NvmlDevices:
         options = ("--parent", str(os.getpid()), "--every", str(self._timing.every_s))
         try:
             _, helper = await loop.subprocess_exec(
-                _Helper,
+                lambda: _Helper(self._accept),
                 *argv,
                 *options,
                 stdin=asyncio.subprocess.DEVNULL,
@@ -127,6 +120,8 @@ class NvmlDevices:
                 await helper.spoke.wait()
 
     def _accept(self, sample: NvmlSample) -> None:
+        # At once, not at the next read: no fault may be lost because nobody read for a while.
+        self._heard_at = self._clock()
         if sample.status == "failed":
             self._fresh = False
             return
@@ -180,13 +175,13 @@ class NvmlDevices:
 
 
 class _Helper(asyncio.SubprocessProtocol):
-    """The helper's side of the pipe: whole lines, capped, the newest samples."""
+    """The helper's side of the pipe: whole lines, capped, each handed on as it comes."""
 
-    def __init__(self) -> None:
+    def __init__(self, accept: Callable[[NvmlSample], None]) -> None:
+        self._accept = accept
         self.spoke = asyncio.Event()
         self.exited = asyncio.Event()
         self._transport: asyncio.SubprocessTransport | None = None
-        self._samples: list[NvmlSample] = []
         self._partial = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -201,19 +196,13 @@ class _Helper(asyncio.SubprocessProtocol):
         for line in lines:
             # What does not fit is as good as silence.
             with contextlib.suppress(HoldfastError):
-                self._samples.append(codec.decode(line, NvmlSample))
+                self._accept(codec.decode(line, NvmlSample))
                 self.spoke.set()
-        del self._samples[:-_SAMPLES_KEPT]
 
     def connection_lost(self, exc: Exception | None) -> None:
         # After the last line has been read: a helper that says why it ends is heard.
         self.spoke.set()
         self.exited.set()
-
-    def take(self) -> list[NvmlSample]:
-        """Return the samples since the last call, oldest first."""
-        taken, self._samples = self._samples, []
-        return taken
 
     def kill(self) -> None:
         """Send KILL; idempotent."""
