@@ -5,7 +5,8 @@ from __future__ import annotations
 from holdfast_protocol import api
 from holdfast_protocol.views import EventsQuery
 
-from tests.unit.controller.controller_world import START, World
+from tests.unit.controller.controller_fakes import START
+from tests.unit.controller.controller_world import World
 
 
 def route_nodes(world: World, reader: str = "fr-1") -> list[str]:

@@ -19,7 +19,7 @@ from holdfast_protocol import codec, limits
 from holdfast_protocol.api import error_answer
 from holdfast_protocol.configs import Founding
 from holdfast_protocol.errors import Code, HoldfastError
-from holdfast_protocol.importer import Importing
+from holdfast_protocol.importer import Importing, ImportState
 from holdfast_protocol.importer import Refused as ImporterRefused
 from holdfast_protocol.messages import TrustAnswer
 from holdfast_protocol.minting import MintApplication, MintedApplication
@@ -271,8 +271,11 @@ class Core:
         kind, _, about = given.key.partition(":")
         reply = given.reply
         if isinstance(reply, Importing):
-            self.live.answered(given.key)
             self.live.progress[reply.import_id] = reply
+            if kind == "import" and reply.state is ImportState.PAUSED:
+                self.live.put_off(given.key, now_s)
+            else:
+                self.live.answered(given.key)
         elif isinstance(reply, ImporterRefused) and kind == "import":
             self._import_refused(now_s, about, reply)
         else:
@@ -324,6 +327,7 @@ class Core:
 
     def _stamp_due(self, now_s: float) -> bool:
         stamp = self.state.stamp
+        # A clock that went back would sign "as of now" for a time that has passed: see status.
         return stamp is None or now_s * 1000 - stamp.at_ms >= limits.STAMP_EVERY_S * 1000
 
     def _founding(self) -> list[AnyFact]:

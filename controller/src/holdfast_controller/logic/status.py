@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import msgspec
+from holdfast_bundles.site.lives import CLOCK_SLACK_S
 from holdfast_protocol import limits, views
 
 from holdfast_controller.journal.port import Tail
@@ -79,6 +80,8 @@ def findings(view: View, tail: Tail) -> list[str]:
     stamp = state.stamp
     if stamp is None or view.now_s - stamp.at_ms / 1000 > 3 * limits.STAMP_EVERY_S:
         result.append("The site's trust has not been stamped for three hours.")
+    elif stamp.at_ms / 1000 > view.now_s + CLOCK_SLACK_S:
+        result.append("The controller's clock is behind its own last stamp; set it.")
     return result
 
 

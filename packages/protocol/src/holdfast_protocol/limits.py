@@ -155,6 +155,13 @@ REQUESTS_OPEN: Final = 1000
 DEPLOYMENTS_MAX: Final = 1000
 REPLICAS_PER_ZONE: Final = 64
 DEVICE_RESERVE_BYTES: Final = 64 * MIB
+DESIRED_STREAM_BYTES: Final = 256 * MIB
+EVENT_STREAM_BYTES: Final = 256 * MIB
+EVENT_STREAM_AGE_S: Final = 30 * 24 * 3600
+EVENT_BATCH: Final = 64
+EVENT_WAIT_S: Final = 5.0
+EFFECTS_RUNNING: Final = 64
+CLOCK_JUMP_S: Final = 2.0
 
 # The spool of a node: events that wait for the site.
 SPOOL_EVENTS: Final = 10_000

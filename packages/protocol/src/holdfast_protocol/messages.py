@@ -202,6 +202,7 @@ class RelayReport(msgspec.Struct, frozen=True, kw_only=True, tag="relay"):
     epoch: int
     generation: int
     accounts: tuple[str, ...]
+    """Applications whose accounts the broker has as the claims of ``generation`` say."""
     failed: tuple[str, ...] = ()
 
 

@@ -6,7 +6,7 @@ from typing import Final, Literal
 
 from holdfast_bundles.site.model import AppRecord
 from holdfast_bundles.site.propose import propose_app, propose_deny
-from holdfast_protocol import api, ids
+from holdfast_protocol import api, ids, subjects
 from holdfast_protocol.configs import BrokerEntry
 from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_protocol.limits import KIB
@@ -76,7 +76,7 @@ def claim(ask: Ask, call: api.AppQuery) -> Outcome:
             certificate=minted.certificate,
             ca=minted.ca,
             servers=() if broker is None else broker.servers,
-            inbox_prefix=f"_INBOX.{call.name}",
+            inbox_prefix=subjects.inbox_prefix(call.name),
         )
     )
 
@@ -172,7 +172,7 @@ def _stage(view: View, app: App) -> Stage:
     if app.minted is None or broker is None:
         return "minting"
     confirmed = view.state.confirmed.get(broker.name)
-    there = confirmed is not None and app.minted.account in confirmed.accounts
+    there = confirmed is not None and app.asked.name in confirmed.accounts
     return "ready" if there else "minting"
 
 

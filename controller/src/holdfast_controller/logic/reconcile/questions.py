@@ -7,6 +7,7 @@ from holdfast_protocol import limits
 from holdfast_protocol.importer import (
     Discard,
     ImporterRequest,
+    ImportState,
     ImportStatus,
     Promote,
     StartImport,
@@ -40,8 +41,10 @@ def _imports(view: View) -> list[Question]:
 
 
 def _import(view: View, known: Import) -> ImporterRequest:
-    # Starting resumes, so a controller that does not remember how far it was just starts again.
-    if known.id in view.live.progress:
+    # Starting resumes: so begins a controller that does not remember how far it was, and so goes
+    # on an import that paused only because the importer itself was started again.
+    said = view.live.progress.get(known.id)
+    if said is not None and said.state is not ImportState.PAUSED:
         return ImportStatus(import_id=known.id)
     return StartImport(
         import_id=known.id, path=known.path, vendor_roots=dict(sorted(view.state.vendors.items()))
