@@ -19,6 +19,7 @@ from holdfast_agent.orphan import die_with_parent
 
 LOAD_FAILED: Final = 3
 _ERRORS_ONLY: Final = 1
+_LAST_WORDS_S: Final = 5
 
 
 def main() -> None:
@@ -76,7 +77,10 @@ def _serve(spec: Path) -> object:
         return xllamacpp.Server(params)
     except RuntimeError as error:
         print(f"load failed: {error}", file=sys.stderr, flush=True)
-        os._exit(LOAD_FAILED)
+        # The library writes its log from a thread of its own, which only an orderly exit waits
+        # for; without it the reason is lost now and then. The alarm bounds that exit.
+        signal.alarm(_LAST_WORDS_S)
+        sys.exit(LOAD_FAILED)
 
 
 if __name__ == "__main__":
