@@ -116,6 +116,8 @@ def main() -> None:
     lines = logging.StreamHandler(sys.stderr)
     lines.setFormatter(_JsonLines())
     logging.basicConfig(level=logging.INFO, handlers=[lines])
+    # It tells of each officer who did not sign, which is the normal case with M of N.
+    logging.getLogger("tuf").setLevel(logging.WARNING)
     try:
         asyncio.run(run(load(config, ControllerConfig)))
     except* HoldfastError as group:

@@ -104,7 +104,7 @@ def models(view: View) -> views.ModelsAnswer:
 def _model(view: View, model: Model) -> views.ModelView:
     about = model.facts
     status: views.ModelStatus = "quarantined"
-    if model.allowed and model.stored:
+    if model.allowed:
         status = "approved"
     if view.state.is_denied(model):
         status = "denied"

@@ -171,8 +171,8 @@ def _claims_to_be(_: Need, candidate: Candidate) -> _Fails | None:
 
 
 def _trust(_: Need, candidate: Candidate) -> _Fails | None:
-    if candidate.trust in _UNFIT_TRUST:
-        return _Fails("trust", f"The site trust of {candidate.node} is {candidate.trust}.")
+    if candidate.trust.upper() in _UNFIT_TRUST:
+        return _Fails("trust", f"The site trust of {candidate.node} is {candidate.trust.lower()}.")
     return None
 
 
