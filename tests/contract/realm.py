@@ -15,7 +15,7 @@ import os
 import shutil
 import socket
 import time
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from pathlib import Path
 
 import msgspec
@@ -275,6 +275,13 @@ async def running(*started: Broker) -> AsyncIterator[None]:
             if broker.process is not None:
                 await broker.stop(kill=True)
             shutil.rmtree(broker.folder / "store", ignore_errors=True)
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 10.0) -> None:
+    """Return when ``condition`` holds; raises ``TimeoutError``."""
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - the state of the world has no event
+            await asyncio.sleep(0.01)
 
 
 def _free_port() -> int:

@@ -125,6 +125,15 @@ class GuardedClient(Client):
         await self._send_ping(answered)
         await asyncio.wait_for(answered, timeout_s)
 
+    async def _flush_pending(self, force_flush: bool = False) -> Any:
+        # The original swallows cancellation: a caller's deadline would pass unnoticed.
+        task = asyncio.current_task()
+        before = 0 if task is None else task.cancelling()
+        flushed = await super()._flush_pending(force_flush)
+        if task is not None and task.cancelling() > before:
+            raise asyncio.CancelledError
+        return flushed
+
     async def _process_msg(
         self, sid: int, subject: bytes, reply: bytes, data: bytes, headers: bytes | None
     ) -> None:

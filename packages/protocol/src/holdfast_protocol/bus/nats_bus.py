@@ -41,6 +41,7 @@ from holdfast_protocol.limits import (
 )
 
 OnReconnect = Callable[[], Awaitable[None]]
+_CANCEL_AGAIN_S: Final = 0.2
 _BACKOFF_FIRST_S: Final = 0.1
 _SUBJECT: Final = re.compile(r"[^\s\x00-\x1f]+")
 _AT_ONCE: Final = (Code.NOT_PERMITTED, Code.CONFIG_INVALID)
@@ -99,11 +100,8 @@ class NatsBus:
     async def close(self) -> None:
         """End the connection and every handler; idempotent."""
         self._state = State.CLOSED
-        current = asyncio.current_task()
-        tasks = [t for t in (self._supervisor, self._notice) if t is not None and t is not current]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await _end(self._supervisor)
+        await _end(self._notice)
         for subscription in list(self._subscriptions):
             await subscription.cancel()
         self._subscriptions.clear()
@@ -143,9 +141,11 @@ class NatsBus:
         self, subject: str, body: bytes, headers: Headers | None = None, timeout_s: float = 5.0
     ) -> Message:
         """Return the first answer."""
+        ends_at = asyncio.get_running_loop().time() + timeout_s
         with self._replies.waiting(subject) as (inbox, waiting), translated(subject):
-            async with asyncio.timeout(timeout_s):
+            async with asyncio.timeout_at(ends_at):
                 await self.publish(subject, body, headers, inbox)
+            async with asyncio.timeout_at(ends_at):
                 return await waiting.get()
 
     async def request_many(
@@ -341,6 +341,13 @@ class NatsBus:
             self._refused.add(subject)
         else:
             self._replies.refuse(subject)
+
+
+async def _end(task: asyncio.Task[None] | None) -> None:
+    """Cancel until it is done: ``wait_for`` of Python 3.11, which nats-py uses, can lose one."""
+    while task is not None and task is not asyncio.current_task() and not task.done():
+        task.cancel()
+        await asyncio.wait([task], timeout=_CANCEL_AGAIN_S)
 
 
 def _check_subject(subject: str) -> None:
