@@ -50,7 +50,7 @@ def pieces(stick: Stick, blob: Descriptor) -> list[Piece]:
     size = stick.size_bytes(whole)
     if size is not None:
         if size != blob.size:
-            raise _wrong(whole, f"has {size} bytes, {blob.size} are signed")
+            raise wrong(whole, f"has {size} bytes, {blob.size} are signed")
         return [Piece(whole, 0, size)]
     found: list[Piece] = []
     at = 0
@@ -65,10 +65,10 @@ def pieces(stick: Stick, blob: Descriptor) -> list[Piece]:
                 Code.BLOB_MISSING, f"{missing} is not on this medium.", file=_file(missing)
             )
         if size == 0 or at + size > blob.size:
-            raise _wrong(name, "has a size that fits nowhere")
+            raise wrong(name, "has a size that fits nowhere")
         found.append(Piece(name, at, at + size))
         at += size
-    raise _wrong(whole, "is cut into too many parts")
+    raise wrong(whole, "is cut into too many parts")
 
 
 def read(
@@ -83,7 +83,7 @@ def read(
     step = index.size if index is not None else COPY_BUFFER_BYTES
     chunk = hashlib.sha256()
     chunk_file = ""
-    for data, name, at in _buffers(stick, parts, start, step):
+    for data, name, at in buffers(stick, parts, start, step):
         if at % step == 0:
             chunk, chunk_file = hashlib.sha256(), name
         chunk.update(data)
@@ -93,8 +93,34 @@ def read(
             and (end % step == 0 or end == blob.size)
             and chunk.hexdigest() != index.sha256[at // step]
         ):
-            raise _wrong(chunk_file, "does not hold the bytes that were signed")
+            raise wrong(chunk_file, "does not hold the bytes that were signed")
         yield data, name
+
+
+def buffers(
+    stick: Stick, parts: list[Piece], start: int, step: int
+) -> Iterator[tuple[bytes, str, int]]:
+    """Yield (bytes, file name, offset in the blob) from ``start``, unproven.
+
+    No buffer crosses a multiple of ``step`` or the end of a file. Raises ``MEDIA_LOST`` and
+    ``BLOB_DIGEST`` where a file became shorter.
+    """
+    for piece in parts:
+        if piece.end <= start:
+            continue
+        descriptor = stick.open_file(piece.name)
+        if descriptor is None:
+            raise HoldfastError(Code.MEDIA_LOST, f"{piece.name} went away.", file=_file(piece.name))
+        with os.fdopen(descriptor, "rb", buffering=0) as file:
+            at = max(start, piece.start)
+            os.lseek(file.fileno(), at - piece.start, os.SEEK_SET)
+            while at < piece.end:
+                count = min(COPY_BUFFER_BYTES, piece.end - at, step - at % step)
+                data = read_some(file.fileno(), count, piece.name)
+                if len(data) < count:
+                    raise wrong(piece.name, "is shorter than it was")
+                yield data, piece.name, at
+                at += count
 
 
 def verify(stick: Stick, blob: Descriptor, index: ChunkIndex | None, tell: Progress) -> None:
@@ -124,34 +150,13 @@ def read_small(stick: Stick, blob: Descriptor, cap_bytes: int) -> bytes:
 def require(found_hex: str, blob: Descriptor, parts: list[Piece]) -> None:
     """Raise ``BLOB_DIGEST`` unless ``found_hex`` is the digest of ``blob``."""
     if f"sha256:{found_hex}" != blob.digest:
-        raise _wrong(parts[0].name, "does not hold the bytes that were signed")
-
-
-def _buffers(
-    stick: Stick, parts: list[Piece], start: int, step: int
-) -> Iterator[tuple[bytes, str, int]]:
-    """Yield (bytes, file name, offset in the blob); no buffer crosses a chunk or a part."""
-    for piece in parts:
-        if piece.end <= start:
-            continue
-        descriptor = stick.open_file(piece.name)
-        if descriptor is None:
-            raise HoldfastError(Code.MEDIA_LOST, f"{piece.name} went away.", file=_file(piece.name))
-        with os.fdopen(descriptor, "rb", buffering=0) as file:
-            at = max(start, piece.start)
-            os.lseek(file.fileno(), at - piece.start, os.SEEK_SET)
-            while at < piece.end:
-                count = min(COPY_BUFFER_BYTES, piece.end - at, step - at % step)
-                data = read_some(file.fileno(), count, piece.name)
-                if len(data) < count:
-                    raise _wrong(piece.name, "is shorter than it was")
-                yield data, piece.name, at
-                at += count
+        raise wrong(parts[0].name, "does not hold the bytes that were signed")
 
 
 def _file(name: str) -> str:
     return layout.on_stick(name)
 
 
-def _wrong(name: str, why: str) -> HoldfastError:
+def wrong(name: str, why: str) -> HoldfastError:
+    """Return ``BLOB_DIGEST`` for a file of the medium that is not what was signed."""
     return HoldfastError(Code.BLOB_DIGEST, f"{name} {why}.", file=_file(name))

@@ -1,20 +1,22 @@
 """Copying a blob into quarantine: read once, hash what is written, go on where it stopped.
 
-After each chunk the data is synced and a line of the journal names the chunk's digest. A restart
-reads the journalled chunks from its own disk, which proves them intact, and takes only the rest
-from the medium.
+After each chunk the data is synced and a line of the journal names the digest the chunk must have.
+A restart reads the journalled chunks from its own disk, which proves them intact, and takes only
+the rest from the medium. On the way each byte is hashed once, for the whole; only where that is
+wrong the signed chunk index is asked which file it was, and what was right before it is kept.
+Reading, hashing and syncing go on side by side: sha256 and the disk let go of the interpreter.
 """
 
 from __future__ import annotations
 
 import hashlib
 import os
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Final
+from typing import IO, Final, TypeVar
 
-from holdfast_protocol.errors import HoldfastError
 from holdfast_protocol.limits import CHUNK_BYTES, COPY_BUFFER_BYTES
 
 from holdfast_bundles import blobs
@@ -26,6 +28,9 @@ from holdfast_bundles.store import local_disk, sync_folder
 Tell = Callable[[int, str], None]
 """Told (bytes of this blob done, file of the medium); may raise to stop the copying."""
 
+T = TypeVar("T")
+
+_WAITING_MAX: Final = 16
 _JOURNAL_BYTES_MAX: Final = 64 * 1024 * 1024
 
 
@@ -48,8 +53,8 @@ def copy_blob(
 ) -> None:
     """Copy ``blob`` to ``target``; resumes a copy that was cut off, repeats nothing that is done.
 
-    Raises ``BLOB_DIGEST``, ``BLOB_MISSING``, ``MEDIA_LOST``, ``DISK_FULL`` or ``STORE_FAILED``;
-    only after ``BLOB_DIGEST`` of the whole the partial copy is removed.
+    Raises ``BLOB_DIGEST`` naming the file of the medium, ``BLOB_MISSING``, ``MEDIA_LOST``,
+    ``DISK_FULL`` or ``STORE_FAILED``; what was proven before stays for the next attempt.
     """
     if target.exists():
         return
@@ -61,53 +66,100 @@ def copy_blob(
         _truncate(lines, start // step if start < blob.size else -(-blob.size // step))
         if blob.size:
             os.posix_fallocate(data.fileno(), 0, blob.size)
-        data.seek(start)
+        os.lseek(data.fileno(), start, os.SEEK_SET)
         tell(start, "")
         parts = blobs.pieces(stick, blob)
-        writer = _ChunkWriter(data, lines, step, start)
-        with ThreadPoolExecutor(1, "holdfast-hash") as pool:
-            hashing: Future[None] | None = None
-            for piece, name in blobs.read(stick, blob, parts, index, start):
-                # The whole's digest is computed beside writing: sha256 releases the interpreter.
-                if hashing is not None:
-                    hashing.result()
-                hashing = pool.submit(whole.update, piece)
-                writer.write(piece, at_end=writer.done + len(piece) == blob.size)
-                tell(writer.done, name)
-    try:
-        blobs.require(whole.hexdigest(), blob, parts)
-    except HoldfastError:
-        partial.unlink()
-        journal.unlink()
-        raise
-    with local_disk():
+        chunk = _Chunks(data.fileno(), lines, index)
+        with _Lanes() as lanes:
+            for piece, name, at in blobs.buffers(stick, parts, start, step):
+                if at % step == 0:
+                    chunk.begin()
+                lanes.submit(lanes.whole, whole.update, piece)
+                if index is None:
+                    lanes.submit(lanes.chunk, chunk.digest.update, piece)
+                _write_all(data.fileno(), piece)
+                done = at + len(piece)
+                if done % step == 0 or done == blob.size:
+                    sealed = chunk.seal(at // step)
+                    lanes.submit(lanes.sync, sealed, lanes.after(lanes.chunk))
+                tell(done, name)
+        if f"sha256:{whole.hexdigest()}" != blob.digest:
+            good = _good_chunks(data, index, blob.size)
+            _truncate(lines, good)
+            held = [piece.name for piece in parts if piece.start <= good * step < piece.end]
+            raise blobs.wrong((held or [parts[0].name])[0], "does not hold what was signed")
         os.replace(partial, target)
         journal.unlink()
         sync_folder(target.parent)
 
 
-class _ChunkWriter:
-    """Writes bytes; at each chunk's end they are synced and journalled."""
+class _Lanes:
+    """Three threads of one task each at a time, in order; too much waiting work holds the reader.
 
-    def __init__(self, data: IO[bytes], journal: IO[bytes], step: int, start: int) -> None:
+    Leaving without an error waits for all work and raises what went wrong in it.
+    """
+
+    def __init__(self) -> None:
+        self.whole = ThreadPoolExecutor(1, "holdfast-whole")
+        self.chunk = ThreadPoolExecutor(1, "holdfast-chunk")
+        self.sync = ThreadPoolExecutor(1, "holdfast-sync")
+        self._waiting: deque[Future[None]] = deque()
+
+    def __enter__(self) -> _Lanes:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        for lane in (self.whole, self.chunk, self.sync):
+            lane.shutdown(wait=True)
+        while kind is None and self._waiting:
+            self._waiting.popleft().result()
+
+    def submit(self, lane: ThreadPoolExecutor, act: Callable[[T], None], value: T) -> None:
+        """Do ``act(value)`` in ``lane`` after what was submitted there before."""
+        self._waiting.append(lane.submit(act, value))
+        if len(self._waiting) > _WAITING_MAX:
+            self._waiting.popleft().result()
+
+    def after(self, lane: ThreadPoolExecutor) -> Future[None]:
+        """Return a future that is done when everything submitted to ``lane`` so far is."""
+        return lane.submit(lambda: None)
+
+
+class _Chunks:
+    """The chunk that is being read; :meth:`seal` gives the work that makes it count.
+
+    Without a signed index the chunk's own digest, taken from ``digest``, goes into the journal.
+    """
+
+    def __init__(self, data: int, journal: IO[bytes], index: ChunkIndex | None) -> None:
         self._data = data
         self._journal = journal
-        self._step = step
-        self._chunk = hashlib.sha256()
-        self.done = start
+        self._index = index
+        self.digest = hashlib.sha256()
 
-    def write(self, piece: bytes, *, at_end: bool) -> None:
-        """Append ``piece``, which never crosses a chunk's end."""
-        self._data.write(piece)
-        self._chunk.update(piece)
-        self.done += len(piece)
-        if self.done % self._step == 0 or at_end:
-            self._data.flush()
-            os.fdatasync(self._data.fileno())
-            self._journal.write(f"{self._chunk.hexdigest()}\n".encode("ascii"))
+    def begin(self) -> None:
+        """Begin the next chunk."""
+        self.digest = hashlib.sha256()
+
+    def seal(self, number: int) -> Callable[[Future[None]], None]:
+        """Return what syncs and journals chunk ``number``, once all of it is written."""
+        digest = self.digest
+
+        def work(hashed: Future[None]) -> None:
+            hashed.result()
+            line = self._index.sha256[number] if self._index else digest.hexdigest()
+            os.fdatasync(self._data)
+            self._journal.write(f"{line}\n".encode("ascii"))
             self._journal.flush()
             os.fdatasync(self._journal.fileno())
-            self._chunk = hashlib.sha256()
+
+        return work
+
+
+def _write_all(descriptor: int, data: bytes) -> None:
+    view = memoryview(data)
+    while view:
+        view = view[os.write(descriptor, view) :]
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -147,6 +199,14 @@ def _resume(data: IO[bytes], chunks: list[str], step: int, size: int) -> tuple[h
             break
         whole, done = attempt, done + length
     return whole, done
+
+
+def _good_chunks(data: IO[bytes], index: ChunkIndex | None, size: int) -> int:
+    """Return how many chunks from the beginning are as signed; none without an index."""
+    if index is None:
+        return 0
+    data.seek(0)
+    return _resume(data, index.sha256, index.size, size)[1] // index.size
 
 
 def _local(data: IO[bytes], count: int) -> Iterator[bytes]:
