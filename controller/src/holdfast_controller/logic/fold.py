@@ -98,12 +98,18 @@ def _site(state: State, fact: SiteFact) -> bool:
         case facts.VendorTrusted():
             return _put(state.vendors, fact.vendor, fact.root)
         case facts.Denied():
-            kind, _, name = fact.what.partition(":")
-            if kind == "app" and name in state.apps:
-                _put(state.apps, name, replace(state.apps[name], revoked=True))
-            return _put(state.denied, fact.what, fact.reason)
+            return _denied(state, fact)
         case _:
             assert_never(fact)
+
+
+def _denied(state: State, fact: facts.Denied) -> bool:
+    changed = _put(state.denied, fact.what, fact.reason)
+    kind, _, name = fact.what.partition(":")
+    app = state.apps.get(name) if kind == "app" else None
+    if app is not None:
+        changed |= _put(state.apps, name, replace(app, revoked=True))
+    return changed
 
 
 def _role_file(state: State, fact: facts.RoleFileAccepted) -> bool:
@@ -155,12 +161,15 @@ def _request(state: State, fact: RequestFact) -> bool:
 def _model(state: State, fact: ModelFact) -> bool:
     match fact:
         case facts.ModelQuarantined():
-            return _new(state.models, fact.digest, Model(facts=fact))
+            # Officers may have approved these bytes before they came, or came again.
+            allowed = state.allowed.get(f"{fact.name}@{fact.version}") == fact.digest
+            return _new(state.models, fact.digest, Model(facts=fact, allowed=allowed))
         case facts.ModelAllowed():
+            changed = _put(state.allowed, f"{fact.name}@{fact.version}", fact.digest)
             model = state.models.get(fact.digest)
             if model is not None:
-                state.models[fact.digest] = replace(model, allowed=True)
-            return _put(state.allowed, f"{fact.name}@{fact.version}", fact.digest)
+                changed |= _put(state.models, fact.digest, replace(model, allowed=True))
+            return changed
         case facts.ModelCommitted():
             model = state.models.get(fact.digest)
             return model is not None and _put(
@@ -243,7 +252,10 @@ def _event(state: State, fact: facts.EventRecorded) -> bool:
 
 def _app(state: State, fact: AppFact) -> bool:
     if isinstance(fact, facts.AppAsked):
-        return _put(state.apps, fact.name, App(asked=fact))
+        known = state.apps.get(fact.name)
+        revoked = f"app:{fact.name}" in state.denied
+        same = known is not None and known.asked == fact
+        return not same and _put(state.apps, fact.name, App(asked=fact, revoked=revoked))
     if isinstance(fact, facts.ClaimsConfirmed):
         return _put(state.confirmed, fact.broker, fact)
     app = state.apps.get(fact.name)

@@ -66,7 +66,7 @@ def findings(view: View, tail: Tail) -> list[str]:
                 f"journal never made: the journal is older than it was."
             )
         seen = state.nodes[node].seen
-        if seen is not None and how == "ok" and seen.trust.upper() not in ("fresh", "offline_ok"):
+        if seen is not None and how == "ok" and seen.trust not in ("fresh", "offline_ok"):
             result.append(f"The site trust of {node} is {seen.trust}.")
     result += [
         f"GPU {card.uuid} of {card.node} is {card.state}."

@@ -27,6 +27,8 @@ def create(ask: Ask, call: api.CreateApp) -> Outcome:
     name = ids.token(call.name, "application")
     if len(call.csr) > CSR_BYTES:
         raise HoldfastError(Code.TOO_LARGE, f"A certificate request has at most {CSR_BYTES} bytes.")
+    if f"app:{name}" in state.denied:
+        raise HoldfastError(Code.ALREADY_EXISTS, f"The name {name} was revoked for good.")
     known = state.apps.get(name)
     if known is not None and _stands(view, known):
         same = _asked(ask, call, known.asked.request) == known.asked
