@@ -232,8 +232,13 @@ class GatewayRealm:
 
 
 @contextlib.asynccontextmanager
-async def running(*names: str, capacity: int = 2) -> AsyncIterator[GatewayRealm]:
-    """Run broker and gateways; engines are the caller's, at each node's ``engine`` path."""
+async def running(
+    *names: str, capacity: int = 2, programs: tuple[str, ...] | None = None
+) -> AsyncIterator[GatewayRealm]:
+    """Run broker and gateways (only those in ``programs``, where given).
+
+    Engines are the caller's, at each node's ``engine`` path.
+    """
     folder = Path(tempfile.mkdtemp(prefix="hf-gw-"))  # short: sockets lie below it
     try:
         realm = GatewayRealm(folder, names, capacity)
@@ -250,8 +255,8 @@ async def running(*names: str, capacity: int = 2) -> AsyncIterator[GatewayRealm]
                     await node.feed.start()
                 await realm.push()
                 async with asyncio.TaskGroup() as group:
-                    for node in realm.nodes.values():
-                        group.create_task(node.start())
+                    for name in names if programs is None else programs:
+                        group.create_task(realm.nodes[name].start())
                 yield realm
             finally:
                 for node in realm.nodes.values():

@@ -246,8 +246,7 @@ async def running(
     for node in site.nodes.values():
         await node.service.open(["de"])
         if entry is not None and node.name not in entry:
-            for subscription in node.service._entry:
-                await node.bus.safe_leave(subscription)
+            await node.service.leave_entry()
         workers.append(asyncio.create_task(node.service.work()))
     try:
         yield site

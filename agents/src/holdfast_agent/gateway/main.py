@@ -17,6 +17,7 @@ from holdfast_policy.logic.registry import of_zones
 from holdfast_policy.tickets import PairKeys
 from holdfast_protocol import configs
 from holdfast_protocol.bus import nats_bus
+from holdfast_protocol.bus.port import Core
 from holdfast_protocol.configs import GatewayConfig
 from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_protocol.limits import ROOT_BYTES
@@ -54,24 +55,30 @@ async def run(config: GatewayConfig) -> None:
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
+    bus = await nats_bus.connect(Path(config.credentials), name=f"gateway {config.node}")
     try:
-        trust = SiteTrust(Path(config.trust), _read(config.root, ROOT_BYTES), config.site)
-        private = X25519PrivateKey.from_private_bytes(_hex(_read_private(config.x25519_key)))
-        world = World(config.node, _hex(config.controller_key), NoTrust())
+        service, world, knowledge = assemble(config, bus)
+        await serve(service, world, knowledge, stop)
+    finally:
+        await bus.close()
+
+
+def assemble(config: GatewayConfig, bus: Core) -> tuple[Service, World, Knowledge]:
+    """Return the gateway's parts on ``bus``; raises ``CONFIG_INVALID`` and what the root does."""
+    try:
+        private = X25519PrivateKey.from_private_bytes(bytes.fromhex(_private(config.x25519_key)))
+        world = World(config.node, bytes.fromhex(config.controller_key), NoTrust())
     except ValueError as error:
         raise HoldfastError(Code.CONFIG_INVALID, "A key of the gateway is none.") from error
-    knowledge = Knowledge(config, trust, world)
-    judge = Judge(DefaultPolicy(of_zones(config.zones)), of_zones(config.zones))
+    trust = SiteTrust(Path(config.trust), _read(config.root, ROOT_BYTES), config.site)
+    registry = of_zones(config.zones)
+    judge = Judge(DefaultPolicy(registry), registry)
 
     def public_of(node: str) -> bytes | None:
         return world.trust.exchange_key(node)
 
-    bus = await nats_bus.connect(Path(config.credentials), name=f"gateway {config.node}")
-    try:
-        keys = (PairKeys(config.site, config.node, private), public_of)
-        await serve(Service(bus, world, judge, infer, keys), world, knowledge, stop)
-    finally:
-        await bus.close()
+    keys = (PairKeys(config.site, config.node, private), public_of)
+    return Service(bus, world, judge, infer, keys), world, Knowledge(config, trust, world)
 
 
 def _read(path: str, cap_bytes: int) -> bytes:
@@ -84,16 +91,12 @@ def _read(path: str, cap_bytes: int) -> bytes:
         ) from error
 
 
-def _read_private(path: str) -> str:
+def _private(path: str) -> str:
     """Return a private key's text; raises ``CONFIG_INVALID`` where others may read it."""
     data = _read(path, _HEX_KEY_BYTES + 2)
     if os.stat(path).st_mode & 0o077:
         raise HoldfastError(Code.CONFIG_INVALID, f"{path} is readable by others; make it 0600.")
     return data.decode("ascii", "replace").strip()
-
-
-def _hex(text: str) -> bytes:
-    return bytes.fromhex(text)
 
 
 def _first(group: ExceptionGroup[HoldfastError]) -> HoldfastError:

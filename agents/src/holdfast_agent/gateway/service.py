@@ -77,6 +77,11 @@ class Service:
             group.create_task(self.runs.keep_alive())
             group.create_task(self.forwarder.watch())
 
+    async def leave_entry(self) -> None:
+        """Take nothing new from applications; what peers forward is served on."""
+        for subscription in self._entry:
+            await self._bus.safe_leave(subscription)
+
     async def leave(self) -> None:
         """Take nothing new and finish what runs here, within ``FINISH_S``.
 
@@ -84,8 +89,7 @@ class Service:
         that this node died. What peers still forward is answered ``moved``.
         """
         self.executing.leaving = True
-        for subscription in self._entry:
-            await self._bus.safe_leave(subscription)
+        await self.leave_entry()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(FINISH_S):
                 for subscription in self._entry:
