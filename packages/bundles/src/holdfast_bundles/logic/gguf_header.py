@@ -59,6 +59,10 @@ _PRECISION: Final[dict[int, str]] = {
     11: "q3_k", 12: "q4_k", 13: "q5_k", 14: "q6_k", 30: "bf16", 39: "mxfp4",
 }  # fmt: skip
 
+_TOKENS: Final = "tokenizer.ggml.tokens"
+_TOKEN_TYPES: Final = "tokenizer.ggml.token_type"
+_VOCABULARY: Final = {_TOKENS: STRING, _TOKEN_TYPES: INT32, "tokenizer.ggml.scores": FLOAT32}
+
 Scalar = int | float | bool | bytes
 
 
@@ -171,28 +175,34 @@ def _read_array(cursor: Cursor, name: str, keys: _Keys) -> None:
     if count > GGUF_ARRAY_ITEMS:
         raise refuse(f"{name} has {count} items")
     vocabulary = keys.vocabulary
-    if name == "tokenizer.ggml.tokens":
-        _expect(kind == STRING, name)
+    if kind != _VOCABULARY.get(name, kind):
+        raise refuse(f"{name} has the wrong type")
+    if name == _TOKENS:
         vocabulary.tokens = count
         _read_tokens(cursor, count, vocabulary)
     elif kind == STRING:
         cursor.skip_strings(count, GGUF_STRING_BYTES)
-    elif name == "tokenizer.ggml.token_type":
-        _expect(kind == INT32, name)
-        vocabulary.types = cursor.items(kind, count)
-    elif name == "tokenizer.ggml.scores":
-        _expect(kind == FLOAT32, name)
-        vocabulary.scores = count
-        cursor.items(kind, count)
-    elif kind in INTEGERS and count <= GGUF_BLOCKS:
-        keys.lists[name] = [int(cursor.number(kind)) for _ in range(count)]
+    elif name in _VOCABULARY:
+        _keep_column(vocabulary, name, count, cursor.items(kind, count))
     else:
-        cursor.items(kind, count)
+        _keep_list(keys, name, kind, cursor.items(kind, count))
 
 
-def _expect(fits: bool, name: str) -> None:
-    if not fits:
-        raise refuse(f"{name} has the wrong type")
+def _keep_column(vocabulary: _Vocabulary, name: str, count: int, data: bytes) -> None:
+    if name == _TOKEN_TYPES:
+        vocabulary.types = data
+    else:
+        vocabulary.scores = count
+
+
+def _keep_list(keys: _Keys, name: str, kind: int, data: bytes) -> None:
+    """Keep short lists of numbers, such as heads per block; others matter to nobody here."""
+    if kind in INTEGERS and len(data) <= GGUF_BLOCKS * 8:
+        items = Cursor(data)
+        values: list[int] = []
+        while items.position < len(data):
+            values.append(int(items.number(kind)))
+        keys.lists[name] = values
 
 
 def _read_tokens(cursor: Cursor, count: int, vocabulary: _Vocabulary) -> None:
