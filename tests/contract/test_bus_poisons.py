@@ -254,3 +254,16 @@ async def test_a_broker_that_returns_finds_everyone_back(site: Site) -> None:
         await site.broker.start()
         await until(lambda: told.is_set() and site.gateway.state is State.CONNECTED)
         assert (await app.request(GOOD.decode(), b"")).body == b"answered"
+
+
+async def test_closing_while_the_broker_is_away_ends_soon(site: Site) -> None:
+    creds = site.realm.application("triage", site.broker)
+    buses = [await connect(creds, name=f"app-{n}") for n in range(8)]
+    await site.broker.stop(kill=True)
+    await until(lambda: all(bus.state is State.RECONNECTING for bus in buses))
+    async with asyncio.timeout(10):
+        for bus in buses:
+            # Each at another moment of its attempts to connect.
+            await asyncio.sleep(0.03)
+            await bus.close()
+    assert all(bus.state is State.CLOSED for bus in buses)
