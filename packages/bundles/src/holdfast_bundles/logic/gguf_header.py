@@ -60,8 +60,8 @@ _PRECISION: Final[dict[int, str]] = {
 }  # fmt: skip
 
 _TOKENS: Final = "tokenizer.ggml.tokens"
-_TOKEN_TYPES: Final = "tokenizer.ggml.token_type"
-_VOCABULARY: Final = {_TOKENS: STRING, _TOKEN_TYPES: INT32, "tokenizer.ggml.scores": FLOAT32}
+_KINDS: Final = "tokenizer.ggml.token_type"
+_VOCABULARY: Final = {_TOKENS: STRING, _KINDS: INT32, "tokenizer.ggml.scores": FLOAT32}
 
 Scalar = int | float | bool | bytes
 
@@ -189,7 +189,7 @@ def _read_array(cursor: Cursor, name: str, keys: _Keys) -> None:
 
 
 def _keep_column(vocabulary: _Vocabulary, name: str, count: int, data: bytes) -> None:
-    if name == _TOKEN_TYPES:
+    if name == _KINDS:
         vocabulary.types = data
     else:
         vocabulary.scores = count
