@@ -75,7 +75,7 @@ def test_a_killed_engine_heals(site: Site) -> None:
 def test_the_site_resumes_from_its_folder(site: Site) -> None:
     until("well before", lambda: well(site) and answers(site))
     site.ok("lab", "down")
-    site.refused("CONTROLLER_DOWN", 5, "nodes")
+    site.refused("BROKER_DOWN", 5, "nodes")
     site.ok("lab", "up", "--detach")
     until("well again", lambda: well(site) and answers(site))
     again = site.ok("lab", "up", "--detach")
