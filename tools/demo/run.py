@@ -11,7 +11,6 @@ import sys
 import tempfile
 from itertools import combinations
 from pathlib import Path
-from typing import Any
 
 ROOT = Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT))
@@ -127,7 +126,7 @@ def embed(demo: Demo) -> None:
     vectors = {}
     for sentence in SENTENCES:
         answer = demo.run("infer", "minilm", "--op", "embed", sentence, who="triage")
-        vectors[sentence] = vector_of(answer["output"])
+        vectors[sentence] = answer["output"]
     pairs = [(cosine(vectors[a], vectors[b]), a, b) for a, b in combinations(SENTENCES, 2)]
     for score, one, other in sorted(pairs, reverse=True):
         demo.say(f"{score:5.2f}  {one}  |  {other}")
@@ -168,14 +167,6 @@ def grant(demo: Demo, app: str, zone: str, aliases: str) -> None:
     asked = demo.run("app", "create", app, "--zone", zone, "--aliases", aliases, who="operator-1")
     demo.approve(asked["request"], "officer-1")
     demo.say(f"application {app} holds its own key; its folder is site/creds/{app}")
-
-
-def vector_of(output: Any) -> list[float]:
-    """Return the vector of an embedding answer."""
-    data = output["data"] if isinstance(output, dict) else output
-    first = data[0]
-    vector = first["embedding"] if isinstance(first, dict) else data
-    return [float(value) for value in vector]
 
 
 def cosine(one: list[float], other: list[float]) -> float:
