@@ -47,7 +47,7 @@ def test_any_text_is_nodes_or_a_refusal(text: str) -> None:
     try:
         found = nodes.parse(text)
     except HoldfastError as error:
-        refused = error.code
+        refused: Code | None = error.code
     else:
         refused = None
         assert len({one.node for one in found}) == len(found)
