@@ -125,7 +125,7 @@ class World:
 
     def call(self, who: str, call: str, body: msgspec.Struct | None = None) -> Any:
         answer = self.raw(who, call, b"" if body is None else codec.encode(body))
-        if b'"error":{' in answer[:9]:
+        if answer.startswith(b'{"error":{"code"'):
             return codec.decode(answer, api.ErrorAnswer).error
         return codec.decode(answer, api.CALLS[call].answer)
 

@@ -17,7 +17,7 @@ def event(seq: int, body: bytes) -> EventView:
         at=recorded.at_ms / 1000,
         kind=records.tag_of(recorded.fact),
         subject=recorded.subject,
-        text=f"{sentence(recorded.fact)}{_by(recorded.by)}",
+        text=f"{sentence(recorded.fact).rstrip('.')}{_by(recorded.by)}",
         leaf=leaf_hash(body).hex(),
     )
 

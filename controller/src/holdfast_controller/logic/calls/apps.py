@@ -88,9 +88,7 @@ def revoke(ask: Ask, call: api.AppQuery) -> Outcome:
     state = ask.view.state
     app = _find(ask.view, call.name)
     what = f"app:{app.asked.name}"
-    proposal = propose_deny(
-        trust.standing(state, ask.view.now_s), what, f"revoked at the request of {ask.who}"
-    )
+    proposal = propose_deny(trust.standing(state, ask.view.now_s), what, "revoked by the site")
     asking = requests.Asking(
         kind="deny",
         about=what,

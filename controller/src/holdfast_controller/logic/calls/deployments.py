@@ -117,7 +117,8 @@ def _model(view: View, reference: str) -> Model:
     name, version = ids.model_reference(reference)
     model = view.state.model_named(name, version)
     if model is None:
-        raise HoldfastError(Code.NOT_FOUND, f"There is no model {name}@{version} in this site.")
+        # Nothing was imported under that name, so nobody approved it: importing is what comes next.
+        raise HoldfastError(Code.NOT_APPROVED, f"There is no model {name}@{version} in this site.")
     if view.state.is_denied(model):
         raise HoldfastError(Code.DENIED_MODEL, f"{name}@{version} is denied.")
     if not model.allowed:
