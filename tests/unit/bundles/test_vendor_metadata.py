@@ -270,9 +270,9 @@ def with_root(acme: Vendor, change: Change) -> bytes:
 
 
 def one_key_twice(signed: dict[str, Any]) -> None:
-    first, *_ = signed["roles"]["root"]["keyids"]
+    first, second, _ = signed["roles"]["root"]["keyids"]
     signed["keys"]["f" * 64] = signed["keys"][first]
-    signed["roles"]["root"]["keyids"] = [first, "f" * 64]
+    signed["roles"]["root"]["keyids"] = [first, "f" * 64, second]
 
 
 def threshold(value: int) -> Change:
@@ -387,10 +387,25 @@ def _shared(factory: pytest.TempPathFactory) -> tuple[Vendor, dict[str, bytes]]:
 def test_keys_written_in_another_way_are_the_same_key(acme: Vendor) -> None:
     """An ed25519 key as hex in capitals is still that key."""
     document = json.loads(acme.root)
-    first, *_ = document["signed"]["roles"]["root"]["keyids"]
+    first, second, _ = document["signed"]["roles"]["root"]["keyids"]
     twin = json.loads(json.dumps(document["signed"]["keys"][first]))
     twin["keyval"]["public"] = twin["keyval"]["public"].upper()
     document["signed"]["keys"]["d" * 64] = twin
-    document["signed"]["roles"]["root"]["keyids"] = [first, "d" * 64]
+    document["signed"]["roles"]["root"]["keyids"] = [first, "d" * 64, second]
     with pytest.raises(HoldfastError):
         gate("1.root.json", json.dumps(document).encode())
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b"", b"[]", b"{}", b'{"signed": []}', b'{"signed": {"version": "1"}}', b"\xff", b"1",
+     b'{"signed": {"version": 0, "_type": "root"}, "signatures": []}'],
+)  # fmt: skip
+def test_a_file_that_is_no_root(data: bytes) -> None:
+    with pytest.raises(HoldfastError) as caught:
+        metadata.check_root(data)
+    assert caught.value.code is Code.METADATA_MALFORMED
+
+
+def test_a_real_root_is_told_by_its_version(acme: Vendor) -> None:
+    assert metadata.check_root(acme.root) == 1

@@ -97,11 +97,10 @@ def verify(
 def check_root(root: bytes) -> int:
     """Return the version of a root a person names; raises ``METADATA_MALFORMED``."""
     value = strict_json(root, cap_bytes=ROOT_BYTES, name="root.json")
-    version = value.get("signed", {}).get("version") if isinstance(value, dict) else None
+    signed = value.get("signed") if isinstance(value, dict) else None
+    version = signed.get("version") if isinstance(signed, dict) else None
     if not isinstance(version, int):
-        raise HoldfastError(
-            Code.METADATA_MALFORMED, "root.json is not a TUF root.", file="root.json"
-        )
+        raise _fault(Code.METADATA_MALFORMED, "root.json", "is not a TUF root")
     gate(f"{version}.root.json", root)
     return version
 
