@@ -135,6 +135,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="holdfast-agent", description=__doc__)
     parser.add_argument("--config", required=True, help="the agent's configuration file")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
+    logging.getLogger("tuf").setLevel(logging.WARNING)
     try:
         asyncio.run(run(load(parser.parse_args().config, AgentConfig)))
     except HoldfastError as error:

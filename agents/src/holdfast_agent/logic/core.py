@@ -82,7 +82,9 @@ class Core:
         if state != self._published:
             self._published = state
             effects.append(io.PublishGateway(state=state))
-        if now_s - self._reported_at_s >= REPORT_EVERY_S or now_s < self._reported_at_s:
+        due = now_s - self._reported_at_s >= REPORT_EVERY_S or now_s < self._reported_at_s
+        # A report is absolute: one without devices would say that they are all gone.
+        if due and self._devices:
             self._reported_at_s = now_s
             effects.append(io.PublishReport(report=self._report(now_s)))
         return effects
