@@ -151,6 +151,7 @@ class GatewayRealm:
         self.broker: Broker = self.realm.broker("broker-de", zone="de")
         self.nodes = {name: GatewayProcess(self, name, capacity) for name in names}
         self.generation = 0
+        self.snapshot = 0
 
     def certify(self) -> None:
         """Let the officers sign certificates and records, and every node learn them."""
@@ -170,11 +171,38 @@ class GatewayRealm:
             self.world.commit(propose_app(self.world.at(), record, ZONES), 0)
         self.publish()
 
+    def stamp(self) -> None:
+        """Stamp the repository anew; the next document names its snapshot."""
+        self.world.publish(time.time())
+        self.snapshot = self.world.last.snapshot_version
+
     def publish(self) -> None:
         """Stamp the repository anew and let every node refresh."""
-        self.world.publish(time.time())
+        self.stamp()
         for node in self.nodes.values():
             node.refresh()
+
+    async def start(self, programs: tuple[str, ...]) -> None:
+        """Give every node its identity and state, and run the programs of some."""
+        for node in self.nodes.values():
+            peers = [peer for peer in self.nodes if peer != node.name]
+            rights = permissions.gateway(node.name, ["de"], peers)
+            node.configure(
+                self.realm.identity(self.realm.inference, node.name, rights, self.broker)
+            )
+            await node.feed.start()
+        await self.push()
+        async with asyncio.TaskGroup() as group:
+            for name in programs:
+                group.create_task(self.nodes[name].start())
+
+    async def stop(self) -> None:
+        """End every program and feed."""
+        for node in self.nodes.values():
+            if node.process is not None and node.process.returncode is None:
+                node.process.kill()
+                await node.process.wait()
+            node.feed.close()
 
     async def push(self, *targets: str) -> None:
         """Give every gateway a new document; ``targets`` (default all) may answer."""
@@ -209,7 +237,7 @@ class GatewayRealm:
             routes=tuple(routes),
             grants=(Grant(app="triage", zone="de", aliases=("chat", "vectors", "paris", "soon")),),
             policy_serial=0,
-            trust=TrustMark(snapshot=self.generation, timestamp=1),
+            trust=TrustMark(snapshot=self.snapshot, timestamp=1),
         )
         return encode(signed.sign(encode(desired), self.controller, signed.DESIRED_CONTEXT))
 
@@ -245,25 +273,10 @@ async def running(
         realm.certify()
         async with running_brokers(realm.broker):
             try:
-                for node in realm.nodes.values():
-                    peers = [peer for peer in names if peer != node.name]
-                    rights = permissions.gateway(node.name, ["de"], peers)
-                    identity = realm.realm.identity(
-                        realm.realm.inference, node.name, rights, realm.broker
-                    )
-                    node.configure(identity)
-                    await node.feed.start()
-                await realm.push()
-                async with asyncio.TaskGroup() as group:
-                    for name in names if programs is None else programs:
-                        group.create_task(realm.nodes[name].start())
+                await realm.start(names if programs is None else programs)
                 yield realm
             finally:
-                for node in realm.nodes.values():
-                    if node.process is not None and node.process.returncode is None:
-                        node.process.kill()
-                        await node.process.wait()
-                    node.feed.close()
+                await realm.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
 

@@ -94,6 +94,7 @@ async def check_cancel_and_deadline(app: NatsBus, engine: Engine) -> None:
     engine.gate.clear()
     late = await ask(app, Hf_Deadline_Ms="200")
     assert (error_of(late), late.headers["Hf-Status"]) == ("DEADLINE", "504")
+    await until(lambda: engine.open == 0)
     asked = asyncio.create_task(stream(app, {"Hf-Request": "r1"}))
     await until(lambda: engine.open == 1)
     await app.publish("infer.chat.cancel", b"", {"Hf-Request": "r1"})
@@ -103,11 +104,18 @@ async def check_cancel_and_deadline(app: NatsBus, engine: Engine) -> None:
 
 
 async def check_revocation(realm: GatewayRealm, app: NatsBus) -> None:
-    """A denial that an officer signed stops an application, although the controller grants it."""
+    """A denial that an officer signed stops an application, although the controller grants it.
+
+    The document that names the newer trust comes before the agent has fetched it.
+    """
     realm.world.deny("app:triage")
-    realm.publish()
+    realm.stamp()
     await realm.push()
-    deadline = time.monotonic() + 5
+    await asyncio.sleep(0.6)
+    assert text_of(await ask(app)) == "from de-1"
+    for node in realm.nodes.values():
+        node.refresh()
+    deadline = time.monotonic() + 2
     while error_or_none(answer := await ask(app)) is None:
         assert time.monotonic() < deadline
         await asyncio.sleep(0.05)

@@ -211,6 +211,21 @@ async def test_cancel_reaches_the_executing_node(site: Site) -> None:
     await until(lambda: node.engine.open == 0)
 
 
+async def test_a_cancel_while_the_request_is_on_its_way_is_not_lost(site: Site) -> None:
+    """The executing node is slow to acknowledge; the cancel comes before it has."""
+    site.push(targets=only(site, "de-2"))
+    node = site.nodes["de-2"]
+    node.engine.gate.clear()
+    lose_one_acknowledgement(node)
+    asked = asyncio.create_task(site.ask({"Hf-Request": "r1"}))
+    for subscription in node.service._inner:  # it does not hear the broadcast itself
+        if subscription.subject.endswith(".cancel"):
+            await node.bus.safe_leave(subscription)
+    await until(lambda: node.engine.open == 1)
+    await site.app.publish("infer.v1.de.triage.chat.cancel", b"", {"Hf-Request": "r1"})
+    assert error_of(await asked) == "CANCELLED"
+
+
 async def test_a_relayed_cancel_needs_the_pair_key(site: Site) -> None:
     node, entry = site.nodes["de-2"], site.nodes["de-1"]
     site.push(targets=only(site, "de-2"))

@@ -66,6 +66,7 @@ class Ingress:
         self._slots, self._runs = local
         self._forwarder, self._peers = peers
         self._tally = tally
+        self._placing: dict[RequestKey, bool] = {}
         self._lines = Lines(random.Random())  # noqa: S311 - jitter, not a secret
         self._slots.on_free = self._lines.wake
         world.on_change = self._lines.wake_all
@@ -98,7 +99,10 @@ class Ingress:
             self._tally.dropped += 1
             return
         key = RequestKey(subject.app, request)
-        here = self._runs.cancel(key) or self._lines.cancel(key)
+        here = self._runs.cancel(key)
+        if key in self._placing:
+            here = self._placing[key] = True
+            self._lines.cancel(key)
         if (await self._forwarder.cancel(key) or here) and message.reply:
             with contextlib.suppress(HoldfastError):
                 # A courtesy to whoever used a request to cancel; the run's last message counts.
@@ -134,19 +138,26 @@ class Ingress:
         legal = self._decide(request)
         body = engine_body(asked.op, request.body, alias=asked.alias, stream=request.stream)
         self._check_unused(request)
-        place: LocalSlot | _Taken | None = None
-        if not len(self._lines.line(asked.alias).hold):
-            place = await self._place(request)
-        if place is None:
-            place = await self._wait(request, legal)
+        self._placing[request.key] = False
+        try:
+            place: LocalSlot | _Taken | None = None
+            if not len(self._lines.line(asked.alias).hold):
+                place = await self._place(request)
+            if place is None:
+                place = await self._wait(request, legal)
+        finally:
+            # A cancel that came while nobody ran it yet must not be lost.
+            cancelled = self._placing.pop(request.key)
         if isinstance(place, LocalSlot):
-            await self._run(request, place, body)
+            await self._run(request, place, body, cancelled=cancelled)
+        elif cancelled:
+            await self._forwarder.cancel(request.key)
 
     def _check_unused(self, request: Request) -> None:
         key = request.key
         if (
             self._runs.seen.state(key) == "running"
-            or self._lines.waits(key)
+            or key in self._placing
             or self._forwarder.watches(key)
         ):
             raise HoldfastError(
@@ -197,10 +208,13 @@ class Ingress:
                     return place
                 await waiter.wait(LOOK_AGAIN_S if first else left_s)
 
-    async def _run(self, request: Request, slot: LocalSlot, body: bytes) -> None:
+    async def _run(
+        self, request: Request, slot: LocalSlot, body: bytes, *, cancelled: bool
+    ) -> None:
         loop = asyncio.get_running_loop()
         began = loop.time()
         run = Run(request.key, request.reply, stream=request.stream, deadline=request.deadline)
+        run.cancelled = cancelled
         try:
             await self._runs.execute(run, slot, request.asked.op, body)
         finally:

@@ -23,6 +23,7 @@ from holdfast_agent.gateway.world import World
 
 TRUST_EVERY_S: Final = 5.0
 TRUST_LOOK_S: Final = 0.25
+TRUST_AWAITED_S: Final = 15.0
 FEED_AGAIN_S: Final = 0.3
 COUNTS_EVERY_S: Final = 1.0
 
@@ -36,6 +37,7 @@ class Knowledge:
         self._config = config
         self._trust = trust
         self._world = world
+        self._snapshot = 0
         self._said: dict[str, str] = {}
 
     @property
@@ -55,6 +57,7 @@ class Knowledge:
             return
         self._say("trust", f"Trust is {view.health} at snapshot {view.snapshot_version}.")
         if view.chain is not None:
+            self._snapshot = view.snapshot_version
             self._world.take_trust(ViewTrust(view, self._config.zones))
 
     def read_file(self) -> None:
@@ -81,14 +84,21 @@ class Knowledge:
             await asyncio.sleep(FEED_AGAIN_S)
 
     async def follow_trust(self) -> None:
-        """Read the trust every few seconds, and at once when the controller names a newer one."""
+        """Read the trust every few seconds; for ever.
+
+        When the controller names a newer snapshot the agent is about to fetch it, so the folder is
+        read often until it is there, or until that has taken too long.
+        """
         loop = asyncio.get_running_loop()
-        snapshot, read_at = self._world.table.snapshot, loop.time()
+        named, named_at, read_at = 0, loop.time(), loop.time()
         while True:
             await asyncio.sleep(TRUST_LOOK_S)
-            newer = self._world.table.snapshot != snapshot
-            if newer or loop.time() - read_at >= TRUST_EVERY_S:
-                snapshot, read_at = self._world.table.snapshot, loop.time()
+            now = loop.time()
+            if self._world.table.snapshot != named:
+                named, named_at = self._world.table.snapshot, now
+            awaited = self._snapshot < named and now - named_at < TRUST_AWAITED_S
+            if awaited or now - read_at >= TRUST_EVERY_S:
+                read_at = now
                 await self.read_trust()
 
     def _take(self, data: bytes) -> None:

@@ -75,10 +75,6 @@ class Lines:
         for line in self._lines.values():
             line.wake()
 
-    def waits(self, key: RequestKey) -> bool:
-        """Tell whether the request waits here."""
-        return key in self._waiters
-
     def cancel(self, key: RequestKey) -> bool:
         """End a waiting request; tells whether it waited."""
         waiter = self._waiters.get(key)
