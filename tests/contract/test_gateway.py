@@ -60,6 +60,7 @@ async def test_one_gateway() -> None:
         await check_answers(app)
         await check_refusals(app, nosy)
         await check_cancel_and_deadline(app, engine)
+        await check_counts(realm, app, engine)
         await check_revocation(realm, app)
         log = realm.nodes["de-1"].log()
         assert "hello" not in log
@@ -101,6 +102,19 @@ async def check_cancel_and_deadline(app: NatsBus, engine: Engine) -> None:
     assert (await asked)[-1].headers["Hf-Status"] == "499"
     await until(lambda: engine.open == 0)
     engine.gate.set()
+
+
+async def check_counts(realm: GatewayRealm, app: NatsBus, engine: Engine) -> None:
+    """The agent hears at once, after a new state, what still runs."""
+    engine.gate.clear()
+    asked = asyncio.create_task(ask(app))
+    await until(lambda: engine.open == 1)
+    await realm.push()
+    feed = realm.nodes["de-1"].feed
+    await until(lambda: feed.in_flight == {"chat-de-1": 1}, 0.8)
+    engine.gate.set()
+    assert text_of(await asked) == "from de-1"
+    await until(lambda: feed.in_flight == {})
 
 
 async def check_revocation(realm: GatewayRealm, app: NatsBus) -> None:

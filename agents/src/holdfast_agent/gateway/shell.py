@@ -37,6 +37,7 @@ class Knowledge:
         self._config = config
         self._trust = trust
         self._world = world
+        self.state_taken = asyncio.Event()
         self._snapshot = 0
         self._said: dict[str, str] = {}
 
@@ -106,6 +107,7 @@ class Knowledge:
             refused = self._world.take_state(data)
         except HoldfastError as error:
             refused = error
+        self.state_taken.set()
         if refused is not None:
             self._say("state", f"The agent's state was not taken whole: {refused}")
 
@@ -127,13 +129,20 @@ async def certified_zones(world: World, knowledge: Knowledge, stop: asyncio.Even
     return []
 
 
-async def tell_counts(service: Service, socket: Path) -> None:
-    """Tell the agent what runs, once a second; for ever, whether or not it listens."""
+async def tell_counts(service: Service, knowledge: Knowledge) -> None:
+    """Tell the agent what runs, once a second and after each new state; for ever.
+
+    An agent that withdraws a slot stops its engine when nothing runs on it any more, so it needs
+    the count from after the withdrawal, not one from up to a second before.
+    """
     while True:
+        knowledge.state_taken.clear()
         with contextlib.suppress(HoldfastError):
             # An agent that is away reads the next counts when it is back.
-            await local.call(socket, encode(service.counts()), COUNTS_EVERY_S)
-        await asyncio.sleep(COUNTS_EVERY_S)
+            await local.call(knowledge.counts_socket, encode(service.counts()), COUNTS_EVERY_S)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(COUNTS_EVERY_S):
+                await knowledge.state_taken.wait()
 
 
 async def serve(service: Service, world: World, knowledge: Knowledge, stop: asyncio.Event) -> None:
@@ -145,7 +154,7 @@ async def serve(service: Service, world: World, knowledge: Knowledge, stop: asyn
             group.create_task(knowledge.follow_agent()),
             group.create_task(knowledge.follow_trust()),
             group.create_task(service.work()),
-            group.create_task(tell_counts(service, knowledge.counts_socket)),
+            group.create_task(tell_counts(service, knowledge)),
         ]
         zones = await certified_zones(world, knowledge, stop)
         if zones:
