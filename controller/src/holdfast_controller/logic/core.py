@@ -32,7 +32,7 @@ from holdfast_controller.logic.desired import Documents, Issuer
 from holdfast_controller.logic.facts import AnyFact
 from holdfast_controller.logic.fold import fold
 from holdfast_controller.logic.ledger import Ledger
-from holdfast_controller.logic.live import Live, gist
+from holdfast_controller.logic.live import Live
 from holdfast_controller.logic.outbox import Outbox
 from holdfast_controller.logic.reconcile import View, questions, reconcile
 from holdfast_controller.logic.state import State
@@ -68,6 +68,8 @@ class Core:
         self._events: deque[EventView] = deque(maxlen=limits.CONTROLLER_EVENTS_KEPT)
         self._replayed = 0
         self._renewed = 0
+        self._news = False
+        self._settled_s = 0.0
         self._stopped = False
 
     @property
@@ -100,11 +102,29 @@ class Core:
         """Return what is to be done after ``given`` arrived at ``now_s`` (Unix seconds)."""
         if self._has_stopped():
             return []
-        quiet = self._is_quiet(now_s, given)
         effects = self._take_in(now_s, given)
-        if quiet or self._has_stopped() or self._ledger.flying is not None:
+        if self._has_stopped() or self._ledger.flying is not None:
             return effects
-        return effects + self._settle(now_s)
+        if self._due(now_s, given):
+            return effects + self._settle(now_s)
+        # What is overdue is asked and sent again at each tick, also where nothing is decided.
+        return effects + (self._release(now_s) if isinstance(given, io.Ticked) else [])
+
+    def _due(self, now_s: float, given: io.AnyInput) -> bool:
+        """Tell whether to decide now, or at the next tick, which is never far.
+
+        Reports come in swarms after a power cut; the whole state is looked at once for many.
+        """
+        since_s = abs(now_s - self._settled_s)
+        match given:
+            case io.ReportSeen() | io.RelayReportSeen():
+                return self._news and since_s >= limits.RECONCILE_EVERY_S
+            case io.Ticked():
+                return self._news or since_s >= limits.RECONCILE_AT_LEAST_S
+            case io.PublishDone():
+                return False
+            case _:
+                return True
 
     def _has_stopped(self) -> bool:
         return self._stopped
@@ -122,8 +142,10 @@ class Core:
             ):
                 return self._wait(given)
             case io.ReportSeen():
-                self.live.hear(given.report, now_s)
+                self._news |= self.live.hear(given.report, now_s)
             case io.RelayReportSeen():
+                known = self.live.relays.get(given.report.broker)
+                self._news |= known is None or known.accounts != given.report.accounts
                 self.live.relays[given.report.broker] = given.report
             case io.AppendDone():
                 return self._appended(given.outcome)
@@ -143,20 +165,6 @@ class Core:
             case _:
                 assert_never(given)
         return []
-
-    def _is_quiet(self, now_s: float, given: io.AnyInput) -> bool:
-        """Tell whether ``given`` can wait for the next tick: a report that says nothing new.
-
-        Two thousand nodes report each second, and almost all of it is numbers.
-        """
-        if isinstance(given, io.ReportSeen):
-            known = self.live.heard.get(given.report.node)
-            return (
-                known is not None
-                and now_s - known.at_s < limits.NODE_LATE_AFTER_S
-                and gist(known.report) == gist(given.report)
-            )
-        return isinstance(given, io.PublishDone | io.RelayReportSeen)
 
     def _wait(self, given: Waits) -> list[io.AnyEffect]:
         if len(self._waiting) < limits.CONTROLLER_INPUTS:
@@ -187,6 +195,7 @@ class Core:
     def _settle(self, now_s: float) -> list[io.AnyEffect]:
         """Decide everything that waits, reconcile, and write it down or publish what stands."""
         released: list[io.AnyEffect] = []
+        self._news, self._settled_s = False, now_s
         if self._ledger.settled:
             released += self._release(now_s)
             while self._waiting:

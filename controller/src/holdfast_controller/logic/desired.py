@@ -2,14 +2,13 @@
 
 ``desired`` is pure: the same state gives the same document. :class:`Documents` gives a document
 its stamp: the generation is the number of the commit that last changed it, found by comparing
-digests, so nothing has to be remembered. After a start every document counts as changed by the
+contents, so nothing has to be remembered. After a start every document counts as changed by the
 commit of that start, which is above any number published before.
 """
 
 from __future__ import annotations
 
-import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Final, cast
 
@@ -32,7 +31,7 @@ from holdfast_protocol.messages import (
 from holdfast_protocol.signed import DESIRED_CONTEXT, TICKET_CONTEXT, FetchTicket, sign
 
 from holdfast_controller.logic import facts
-from holdfast_controller.logic.state import Replica, State
+from holdfast_controller.logic.state import Node, Replica, State
 
 DAY_S: Final = 24 * 3600
 TICKETS_KEPT: Final = 100_000
@@ -62,15 +61,20 @@ class Issuer:
 
 
 class Document(msgspec.Struct, frozen=True, kw_only=True):
-    """A stamped, signed document for one receiver; ``digest`` is of the unstamped content."""
+    """A stamped, signed document for one receiver, and its content without the stamp."""
 
     receiver: str
     epoch: int
     generation: int
-    digest: bytes
+    content: Desired | DesiredClaims
     body: bytes
-    slots: frozenset[str]
-    """Of its placements; of a broker's document, none."""
+
+    def holds(self, slot: str) -> bool:
+        """Tell whether ``slot`` is among its placements."""
+        content = self.content
+        return isinstance(content, Desired) and any(
+            placement.slot == slot for placement in content.placements
+        )
 
 
 @dataclass(slots=True)
@@ -82,19 +86,15 @@ class Documents:
 
     def renew(self, state: State, commit: int, now_s: float) -> None:
         """Stamp with ``commit`` every document whose content is no longer the one in force."""
-        for receiver, content in sorted(self._contents(state).items()):
-            digest = hashlib.sha256(codec.encode(content)).digest()
+        for receiver, content in self._contents(state):
             known = self.current.get(receiver)
-            if known is None or (known.digest, known.epoch) != (digest, state.epoch):
-                stamp = (state.epoch, commit)
-                body = self._signed(content, stamp, now_s)
+            if known is None or known.epoch != state.epoch or known.content != content:
                 self.current[receiver] = Document(
                     receiver=receiver,
-                    epoch=stamp[0],
-                    generation=stamp[1],
-                    digest=digest,
-                    body=body,
-                    slots=_slots(content),
+                    epoch=state.epoch,
+                    generation=commit,
+                    content=content,
+                    body=self._signed(content, (state.epoch, commit), now_s),
                 )
 
     def generation(self, receiver: str) -> int:
@@ -102,15 +102,15 @@ class Documents:
         known = self.current.get(receiver)
         return 0 if known is None else known.generation
 
-    def _contents(self, state: State) -> Mapping[str, Desired | DesiredClaims]:
-        contents: dict[str, Desired | DesiredClaims] = {}
+    def _contents(self, state: State) -> Iterator[tuple[str, Desired | DesiredClaims]]:
+        common = common_parts(state)
         by_node = state.replicas_by_node()
-        for node in state.nodes.values():
+        for node_id, node in sorted(state.nodes.items()):
             if node.certificate is not None:
-                contents[node.id] = desired(state, node.id, self.issuer, by_node.get(node.id, []))
+                replicas = by_node.get(node_id, [])
+                yield node_id, _desired(state, node, (self.issuer, common), replicas)
         for broker in self.issuer.brokers:
-            contents[broker.name] = claims(state, broker)
-        return contents
+            yield broker.name, claims(state, broker)
 
     def _signed(
         self, content: Desired | DesiredClaims, stamp: tuple[int, int], now_s: float
@@ -122,31 +122,62 @@ class Documents:
         return codec.encode(sign(codec.encode(full), self.issuer.key, DESIRED_CONTEXT))
 
 
-def desired(
-    state: State, node: str, issuer: Issuer, replicas: Sequence[Replica] | None = None
-) -> Desired:
-    """Return what ``node`` shall be, without a stamp (epoch, generation and date are 0)."""
-    certificate = state.nodes[node].certificate
-    zones = () if certificate is None else certificate.zones
-    denied = f"node:{node}" in state.denied
-    placed = state.replicas_on(node) if replicas is None else replicas
-    here = [] if denied else [each for each in placed if not each.withdrawn]
+class CommonParts(msgspec.Struct, frozen=True, kw_only=True):
+    """What every node's document carries alike; made once for all of them."""
+
+    routes: tuple[Route, ...]
+    grants: dict[str, tuple[Grant, ...]]
+    """By zone."""
+    trust: TrustMark
+
+
+def common_parts(state: State) -> CommonParts:
+    """Return the parts of the documents that do not depend on the node."""
     stamp = state.stamp
-    return Desired(
-        node=node,
-        epoch=0,
-        generation=0,
-        issued=0.0,
-        placements=tuple(
-            placement for each in here if (placement := _placement(state, each, issuer)) is not None
-        ),
+    grants: dict[str, tuple[Grant, ...]] = {}
+    for name, app in sorted(state.apps.items()):
+        if app.granted and not app.revoked:
+            grant = Grant(app=name, zone=app.asked.zone, aliases=app.asked.aliases)
+            grants[grant.zone] = (*grants.get(grant.zone, ()), grant)
+    return CommonParts(
         routes=tuple(_route(route) for _, route in sorted(state.routes.items())),
-        grants=tuple(_grants(state, zones)),
-        policy_serial=POLICY_SERIAL,
+        grants=grants,
         trust=TrustMark(
             snapshot=0 if stamp is None else stamp.snapshot,
             timestamp=0 if stamp is None else stamp.timestamp,
         ),
+    )
+
+
+def desired(state: State, node: str, issuer: Issuer) -> Desired:
+    """Return what ``node`` shall be, without a stamp (epoch, generation and date are 0)."""
+    parts = (issuer, common_parts(state))
+    return _desired(state, state.nodes[node], parts, state.replicas_on(node))
+
+
+def _desired(
+    state: State, node: Node, parts: tuple[Issuer, CommonParts], replicas: Sequence[Replica]
+) -> Desired:
+    issuer, common = parts
+    zones = () if node.certificate is None else node.certificate.zones
+    denied = f"node:{node.id}" in state.denied
+    here = [] if denied else [each for each in replicas if not each.withdrawn]
+    placements = [_placement(state, each, issuer) for each in here]
+    return Desired(
+        node=node.id,
+        epoch=0,
+        generation=0,
+        issued=0.0,
+        placements=tuple(each for each in placements if each is not None),
+        routes=common.routes,
+        grants=tuple(
+            sorted(
+                (grant for zone in zones for grant in common.grants.get(zone, ())),
+                key=lambda grant: grant.app,
+            )
+        ),
+        policy_serial=POLICY_SERIAL,
+        trust=common.trust,
     )
 
 
@@ -225,17 +256,3 @@ def _route(route: facts.RouteChanged) -> Route:
             for to in route.targets
         ),
     )
-
-
-def _slots(content: Desired | DesiredClaims) -> frozenset[str]:
-    if isinstance(content, DesiredClaims):
-        return frozenset()
-    return frozenset(placement.slot for placement in content.placements)
-
-
-def _grants(state: State, zones: tuple[str, ...]) -> list[Grant]:
-    return [
-        Grant(app=name, zone=app.asked.zone, aliases=app.asked.aliases)
-        for name, app in sorted(state.apps.items())
-        if app.granted and not app.revoked and app.asked.zone in zones
-    ]

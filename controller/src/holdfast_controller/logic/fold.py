@@ -21,12 +21,14 @@ from holdfast_controller.logic.state import (
     Replica,
     Request,
     Site,
+    Source,
     Stamp,
     State,
 )
 
 FOLD_VERSION: Final = 1
 BOOTS_REMEMBERED: Final = 8
+EVENTS_MISSING: Final = 256
 STAMPS_KEPT: Final = 3
 
 K = TypeVar("K")
@@ -241,12 +243,19 @@ def _node(state: State, fact: NodeFact) -> bool:
 
 
 def _event(state: State, fact: facts.EventRecorded) -> bool:
-    boots = state.sources.get(fact.node, ())
-    high = dict(boots).get(fact.boot)
-    if high is not None and fact.number <= high:
+    sources = state.sources.get(fact.node, ())
+    known = next((each for each in sources if each.boot == fact.boot), Source(boot=fact.boot))
+    if fact.number > known.high:
+        gap = range(max(known.high + 1, fact.number - EVENTS_MISSING), fact.number)
+        missing = (*known.missing, *gap)[-EVENTS_MISSING:]
+        heard = replace(known, high=fact.number, missing=missing)
+    elif fact.number in known.missing:
+        left = tuple(each for each in known.missing if each != fact.number)
+        heard = replace(known, missing=left)
+    else:
         return False
-    others = tuple(each for each in boots if each[0] != fact.boot)
-    state.sources[fact.node] = (*others, (fact.boot, fact.number))[-BOOTS_REMEMBERED:]
+    others = tuple(each for each in sources if each.boot != fact.boot)
+    state.sources[fact.node] = (*others, heard)[-BOOTS_REMEMBERED:]
     return True
 
 

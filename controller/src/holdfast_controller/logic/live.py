@@ -13,13 +13,18 @@ from holdfast_protocol.importer import Importing
 from holdfast_protocol.messages import RelayReport, Report
 from holdfast_protocol.views import NodeStatus
 
+from holdfast_controller.logic import facts
 from holdfast_controller.logic.state import State
 
 
 class Heard(msgspec.Struct, frozen=True, kw_only=True):
-    """A node's last report and when it came, Unix seconds by the controller's clock."""
+    """A node's last report, what it says of the node, and when it came by the controller's clock.
+
+    While a node says the same of itself, ``seen`` stays the same object.
+    """
 
     report: Report
+    seen: facts.NodeSeen
     at_s: float
 
 
@@ -43,15 +48,26 @@ class Live:
     """By import: the importer's last word."""
 
     def hear(self, report: Report, now_s: float) -> bool:
-        """Keep ``report`` if it is newer than the last one; a new boot always is."""
+        """Keep ``report`` if it is newer than the last one; tell whether it calls for a decision.
+
+        Two thousand nodes report each second, and almost all of it is numbers.
+        """
         known = self.heard.get(report.node)
         if known is not None and known.report.boot == report.boot:
             if report.seq <= known.report.seq:
                 return False
         elif known is not None and report.sent < known.report.sent:
             return False
-        self.heard[report.node] = Heard(report=report, at_s=now_s)
-        return True
+        seen = seen_of(report)
+        if known is not None and known.seen == seen:
+            seen = known.seen
+        self.heard[report.node] = Heard(report=report, seen=seen, at_s=now_s)
+        return (
+            known is None
+            or seen is not known.seen
+            or now_s - known.at_s > limits.NODE_LATE_AFTER_S
+            or _progress(report) != _progress(known.report)
+        )
 
     def age_s(self, node: str, now_s: float) -> float | None:
         """Return the seconds since the node's last report, None if none came since the start."""
@@ -86,17 +102,38 @@ class Live:
         self.asked.pop(key, None)
 
 
-def gist(report: Report) -> object:
-    """Return what of a report may call for a decision: everything but the numbers."""
-    return (
-        (report.boot, report.epoch, report.generation),
-        (report.jurisdiction, report.zones, report.trust, report.gateway, report.engine),
-        tuple((each.uuid, each.health, each.memory_total_bytes) for each in report.devices),
-        tuple(
-            (each.slot, each.generation, each.state, each.code, each.message, each.capacity)
-            for each in report.slots
+def seen_of(report: Report) -> facts.NodeSeen:
+    """Return what a node says of itself, without the numbers."""
+    return facts.NodeSeen(
+        node=report.node,
+        boot=report.boot,
+        jurisdiction=report.jurisdiction,
+        zones=tuple(report.zones),
+        devices=tuple(
+            facts.DeviceFact(
+                uuid=device.uuid,
+                kind=device.kind,
+                name=device.name,
+                memory_total_bytes=device.memory_total_bytes,
+                health=device.health,
+                compute_capability=device.compute_capability,
+                simulated=device.simulated,
+            )
+            for device in sorted(report.devices, key=lambda each: each.uuid)
         ),
+        engine=report.engine,
+        isolation=report.isolation,
+        gateway=report.gateway,
+        trust=report.trust,
     )
+
+
+def _progress(report: Report) -> object:
+    slots = [
+        (each.slot, each.generation, each.state, each.code, each.message, each.capacity)
+        for each in report.slots
+    ]
+    return (report.epoch, report.generation, slots)
 
 
 def node_status(state: State, live: Live, node: str, now_s: float) -> NodeStatus:

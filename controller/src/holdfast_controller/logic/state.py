@@ -39,6 +39,17 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     lost_at_ms: int | None = None
 
 
+class Source(msgspec.Struct, frozen=True, kw_only=True):
+    """What came of one boot's events: the highest number, and lower ones that are still to come.
+
+    A stream delivers again what was not acknowledged, after what came later.
+    """
+
+    boot: str
+    high: int = 0
+    missing: tuple[int, ...] = ()
+
+
 class Request(msgspec.Struct, frozen=True, kw_only=True):
     """A request and the signatures it has, by key id."""
 
@@ -116,8 +127,8 @@ class State:
     vendors: dict[str, bytes] = field(default_factory=dict)
     denied: dict[str, str] = field(default_factory=dict)
     nodes: dict[str, Node] = field(default_factory=dict)
-    sources: dict[str, tuple[tuple[str, int], ...]] = field(default_factory=dict)
-    """By node: its last boots, newest last, with the highest event number of each."""
+    sources: dict[str, tuple[Source, ...]] = field(default_factory=dict)
+    """By node: what came of its last boots, the one heard last at the end."""
     requests: dict[str, Request] = field(default_factory=dict)
     imports: dict[str, Import] = field(default_factory=dict)
     models: dict[str, Model] = field(default_factory=dict)

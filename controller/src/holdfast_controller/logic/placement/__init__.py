@@ -8,7 +8,7 @@ from holdfast_controller.logic.placement.choose import (
     Decision,
     Need,
     choose,
-    legal,
+    may_stay,
 )
 from holdfast_controller.logic.placement.needs import claim_bytes, need
 
@@ -23,6 +23,6 @@ __all__ = [
     "candidates",
     "choose",
     "claim_bytes",
-    "legal",
+    "may_stay",
     "need",
 ]

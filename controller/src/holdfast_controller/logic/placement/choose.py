@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import msgspec
 from holdfast_protocol.api import Rejection
 
+from holdfast_controller.logic import facts
 from holdfast_controller.logic.placement.candidates import Candidate, Room
 
 FORMATS: Final = {"xllamacpp": ("gguf",), "llama-server": ("gguf",), "vllm": ("safetensors",)}
@@ -94,8 +95,23 @@ def choose(need: Need, candidates: Sequence[Candidate]) -> Decision:
     return Decision(choice=choice, rejections=tuple(rejections))
 
 
-def legal(need: Need, candidate: Candidate) -> bool:
-    """Tell whether the need may ever be served there: its model and the node's certificate."""
+def may_stay(need: Need, node: str, certificate: facts.NodeCertified | None, denied: bool) -> bool:
+    """Tell whether a replica may go on where it runs: its model and its node's certificate.
+
+    Dates stop new loads, never what runs, so an expired certificate is no reason to withdraw.
+    """
+    candidate = Candidate(
+        node=node,
+        status="ok",
+        certificate=certificate,
+        expired=False,
+        denied=denied,
+        reported_jurisdiction="",
+        trust="",
+        engine="",
+        rooms=(),
+        aliases=frozenset(),
+    )
     return all(filter_(need, candidate) is None for filter_ in _LEGAL)
 
 

@@ -25,16 +25,18 @@ def nodes(view: View) -> list[AnyFact]:
 def slots(view: View) -> list[AnyFact]:
     """Return the replicas that reached another state, and withdrawn ones that are gone."""
     result: list[AnyFact] = []
-    for (node, slot), replica in sorted(view.state.replicas.items()):
+    for node, replicas in view.state.replicas_by_node().items():
         report = view.live.report(node)
         if report is None:
             continue
-        said = {each.slot: each for each in report.slots}.get(slot)
-        if said is not None:
-            changed = _slot(view, node, replica, said)
-            result += [] if changed is None else [changed]
-        elif replica.withdrawn and _obeyed(view, report, slot):
-            result.append(facts.ReplicaGone(node=node, slot=slot))
+        said = {each.slot: each for each in report.slots}
+        for replica in replicas:
+            slot = replica.placed.slot
+            if slot in said:
+                changed = _slot(view, node, replica, said[slot])
+                result += [] if changed is None else [changed]
+            elif replica.withdrawn and _obeyed(view, report, slot):
+                result.append(facts.ReplicaGone(node=node, slot=slot))
     return result
 
 
@@ -54,14 +56,14 @@ def brokers(view: View) -> list[AnyFact]:
 
 
 def _node(view: View, node_id: str, node: Node) -> list[AnyFact]:
+    heard = view.live.heard.get(node_id)
     age_s = view.live.age_s(node_id, view.now_s)
-    report = view.live.report(node_id)
-    if age_s is None or report is None or age_s > limits.NODE_DOWN_AFTER_S:
+    if age_s is None or heard is None or age_s > limits.NODE_DOWN_AFTER_S:
         return _silent(view, node_id, node, age_s)
     result: list[AnyFact] = []
-    seen = _seen(report)
-    if node.seen != seen:
-        result.append(seen)
+    # Almost always it is the very object that was folded: see Live.hear.
+    if node.seen is not heard.seen and node.seen != heard.seen:
+        result.append(heard.seen)
     if node.lost_at_ms is not None:
         result.append(facts.NodeReturned(node=node_id))
     return result
@@ -74,31 +76,6 @@ def _silent(view: View, node_id: str, node: Node, age_s: float | None) -> list[A
         return []
     since_ms = int((view.now_s - silent_s) * 1000)
     return [facts.NodeLost(node=node_id, at_ms=view.now_ms, silent_since_ms=since_ms)]
-
-
-def _seen(report: Report) -> facts.NodeSeen:
-    return facts.NodeSeen(
-        node=report.node,
-        boot=report.boot,
-        jurisdiction=report.jurisdiction,
-        zones=tuple(report.zones),
-        devices=tuple(
-            facts.DeviceFact(
-                uuid=device.uuid,
-                kind=device.kind,
-                name=device.name,
-                memory_total_bytes=device.memory_total_bytes,
-                health=device.health,
-                compute_capability=device.compute_capability,
-                simulated=device.simulated,
-            )
-            for device in sorted(report.devices, key=lambda each: each.uuid)
-        ),
-        engine=report.engine,
-        isolation=report.isolation,
-        gateway=report.gateway,
-        trust=report.trust,
-    )
 
 
 def _slot(view: View, node: str, replica: Replica, said: SlotReport) -> AnyFact | None:
@@ -125,6 +102,6 @@ def _obeyed(view: View, report: Report, slot: str) -> bool:
     document = view.documents.current.get(report.node)
     return (
         document is not None
-        and slot not in document.slots
+        and not document.holds(slot)
         and (report.epoch, report.generation) == (document.epoch, document.generation)
     )

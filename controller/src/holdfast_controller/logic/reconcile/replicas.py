@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Literal, NamedTuple
 
 from holdfast_protocol import limits
-from msgspec.structs import replace
 
 from holdfast_controller.logic import facts
 from holdfast_controller.logic.facts import AnyFact
-from holdfast_controller.logic.placement import Board, Candidate, candidates, legal, need
+from holdfast_controller.logic.placement import Board, candidates, may_stay, need
 from holdfast_controller.logic.reconcile.view import View
 from holdfast_controller.logic.state import Deployment, Replica
 
@@ -20,14 +19,13 @@ def withdrawals(view: View) -> list[AnyFact]:
     """Return the replicas that must go, whether or not others can take their place."""
     if not view.state.replicas:
         return []
-    known = {each.node: each for each in candidates(view.state, view.live, view.now_s)}
     by_alias = view.state.replicas_by_alias()
     result: list[AnyFact] = []
     for _, replica in sorted(view.state.replicas.items()):
         if replica.withdrawn:
             continue
         wished = view.state.deployments.get(replica.placed.alias)
-        reason = _unwanted(view, wished, replica, known)
+        reason = _unwanted(view, wished, replica)
         if reason is not None:
             result.append(_withdrawn(replica, reason))
     for alias, deployment in sorted(view.state.deployments.items()):
@@ -133,23 +131,21 @@ def _device_lost(view: View, replica: Replica) -> bool:
     return health.get(replica.placed.device, "lost") == "lost"
 
 
-def _unwanted(
-    view: View, deployment: Deployment | None, replica: Replica, known: dict[str, Candidate]
-) -> Gone | None:
+def _unwanted(view: View, deployment: Deployment | None, replica: Replica) -> Gone | None:
     placed = replica.placed
     if deployment is None or placed.zone not in deployment.wish.zones:
         return "undeployed"
     if deployment.wish.digest != placed.digest:
         return "replaced"
-    model = view.state.models.get(placed.digest)
-    if model is None or view.state.is_denied(model):
+    state = view.state
+    model = state.models.get(placed.digest)
+    if model is None or state.is_denied(model):
         return "denied"
-    candidate = known.get(placed.node)
-    if candidate is None:
-        return "illegal"
-    # Dates stop new loads, never what runs: an expired certificate is no reason to withdraw.
-    running = replace(candidate, expired=False)
-    return None if legal(need(view.state, deployment.wish, placed.zone), running) else "illegal"
+    node = state.nodes.get(placed.node)
+    certificate = None if node is None else node.certificate
+    denied = f"node:{placed.node}" in state.denied
+    stays = may_stay(need(state, deployment.wish, placed.zone), placed.node, certificate, denied)
+    return None if stays else "illegal"
 
 
 def _surplus(wish: facts.DeploymentWished, replicas: list[Replica]) -> list[Replica]:
