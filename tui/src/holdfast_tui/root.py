@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from holdfast_tui import extensions, invocation, options
 from holdfast_tui.verbs import (
     commands_apps,
+    commands_console,
     commands_deployments,
     commands_imports,
     commands_inference,
@@ -79,6 +80,7 @@ def tree() -> Root:
         commands_deployments.app,
         commands_apps.app,
         commands_inference.app,
+        commands_console.app,
     ):
         app.add_typer(part)
     group = typer.main.get_group(app)

@@ -60,6 +60,16 @@ def age(age_s: float | None) -> str:
     return f"{value / 86_400:.0f}d"
 
 
+def seen(age_s: float | None) -> str:
+    """Return an age that stands still while all is well: ``<3s``, then whole seconds as `age`.
+
+    A screen that repaints for every tenth of a second tires the eye and a slow line.
+    """
+    if age_s is None or age_s >= 10:
+        return age(age_s)
+    return "<3s" if age_s < 3 else f"{age_s:.0f}s"
+
+
 def moment(at: float) -> str:
     """Return Unix seconds as ``2026-11-20 14:03:22Z``; ``n/a`` where they name no date."""
     try:

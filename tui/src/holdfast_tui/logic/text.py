@@ -52,6 +52,23 @@ def fit(text: str, columns: int, *, right: bool = False) -> str:
     return pad + text if right else text + pad
 
 
+def wrapped(text: str, columns: int) -> list[str]:
+    """Return ``text`` in lines of at most ``columns``, broken between words where it can be."""
+    lines = [""]
+    for word in text.split(" "):
+        joined = f"{lines[-1]} {word}" if lines[-1] else word
+        if width(joined) <= columns:
+            lines[-1] = joined
+            continue
+        if lines[-1]:
+            lines.append("")
+        for character in word:
+            if width(lines[-1]) + _columns(character) > columns:
+                lines.append("")
+            lines[-1] += character
+    return lines
+
+
 def _cut(text: str, columns: int) -> tuple[str, int]:
     if columns <= 0:
         return "", 0

@@ -1,0 +1,1 @@
+"""The console: screens over a view model; the only place that knows textual."""
