@@ -7,8 +7,9 @@ from holdfast_controller.logic import facts
 from holdfast_controller.logic.reconcile import View, questions, reconcile
 from holdfast_protocol import api, limits
 from holdfast_protocol.errors import Code
-from holdfast_protocol.messages import SlotReport
+from holdfast_protocol.messages import Report, SlotReport
 from holdfast_protocol.views import DeploymentView
+from msgspec.structs import replace
 
 from tests.unit.controller.controller_fakes import imported
 from tests.unit.controller.controller_world import World
@@ -130,6 +131,24 @@ def test_no_node_in_the_zone_is_illegal_and_no_room_is_not_fitting() -> None:
     lost = deploy(world, alias="other", zones=("fr",))
     assert lost.code == Code.NO_FITTING_NODE  # type: ignore[attr-defined]
     assert "fr-1 is down" in lost.message  # type: ignore[attr-defined]
+
+
+def test_a_wish_waits_for_nodes_whose_trust_is_not_fresh_yet() -> None:
+    world = World().with_model()
+
+    def damaged(report: Report) -> Report:
+        return replace(report, trust="damaged")
+
+    for node in ("de-1", "de-2"):
+        world.now_s += limits.RECONCILE_EVERY_S
+        world.report(node, damaged)
+    plan = deploy(world)
+    assert isinstance(plan, api.ExplainAnswer)
+    assert plan.placements == ()
+    assert shown(world).state == "pending"
+    assert "trust of de-1 is damaged" in (shown(world).reason or "")
+    world.pass_time(3)
+    assert targets(world) == ["de-1"]
 
 
 def test_a_plan_changes_nothing() -> None:
