@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
 import os
 import time
 from collections.abc import Callable
@@ -119,7 +120,8 @@ class EngineHost:
         )
 
     def _request(self, placement: Placement, files: ModelFiles) -> LaunchRequest:
-        run_dir = self._runtime / "e" / placement.slot[-40:]
+        # Short, because a socket's path has 107 bytes at most; hashed, so that no two slots meet.
+        run_dir = self._runtime / "e" / hashlib.sha256(placement.slot.encode()).hexdigest()[:12]
         real = placement.device.startswith(("GPU-", "MIG-")) and not placement.device.startswith(
             "GPU-sim-"
         )

@@ -28,7 +28,7 @@ from holdfast_protocol.signed import DESIRED_CONTEXT, SignedDocument, open_signe
 
 from holdfast_agent.logic import io
 from holdfast_agent.logic.ledger import drift, loading
-from holdfast_agent.logic.slot import BUSY, DRAIN_S, STOP_GRACE_S, Slot
+from holdfast_agent.logic.slot import BUSY, STOP_GRACE_S, Slot
 from holdfast_agent.logic.stamp import Stamp, judge
 
 TRUST_EVERY_S = 60.0
@@ -334,10 +334,9 @@ class Core:
             slot.state = "stopped"
             return []
         if slot.state == "ready":
-            slot.state = "draining"
-            slot.drain_until_s = now_s + DRAIN_S
+            slot.drain(now_s)
             return []
-        if slot.state == "draining" and slot.in_flight > 0 and now_s < slot.drain_until_s:
+        if slot.state == "draining" and not slot.drained(now_s):
             return []
         slot.state = "draining"
         slot.stopping = True

@@ -13,6 +13,8 @@ from holdfast_protocol.messages import LocalSlot, Placement, SlotReport, SlotSta
 BACKOFF_FIRST_S = 1.0
 BACKOFF_MAX_S = 60.0
 DRAIN_S = 30.0
+DRAIN_LEAST_S = 1.5
+"""The gateway counts once a second: an older count may miss what it took just before."""
 STOP_GRACE_S = 5.0
 BUSY: frozenset[SlotState] = frozenset({"fetching", "loading", "probing"})
 HOLDS_MEMORY: frozenset[SlotState] = frozenset({"loading", "probing", "ready", "draining"})
@@ -30,6 +32,7 @@ class Slot:
     failures: int = 0
     restarts: int = 0
     retry_at_s: float = 0.0
+    drain_from_s: float = 0.0
     drain_until_s: float = 0.0
     code: str | None = None
     message: str | None = None
@@ -49,6 +52,17 @@ class Slot:
         self.in_flight = 0
         delay_s = min(BACKOFF_FIRST_S * 2 ** (self.failures - 1), BACKOFF_MAX_S)
         self.retry_at_s = now_s + delay_s
+
+    def drain(self, now_s: float) -> None:
+        """Take no more requests; what is in flight has until the deadline."""
+        self.state = "draining"
+        self.drain_from_s = now_s
+        self.drain_until_s = now_s + DRAIN_S
+
+    def drained(self, now_s: float) -> bool:
+        """Whether the engine may be stopped: nothing in flight by a fresh count, or too late."""
+        counted = now_s >= self.drain_from_s + DRAIN_LEAST_S and self.in_flight == 0
+        return counted or now_s >= self.drain_until_s
 
     def report(self) -> SlotReport:
         """What the node says of the slot."""
