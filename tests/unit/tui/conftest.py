@@ -14,7 +14,9 @@ def desk(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> Desk:
     """A desk in a fresh folder, with no settings of whoever runs the tests."""
-    monkeypatch.delenv("HOLDFAST_AS", raising=False)
-    monkeypatch.delenv("HOLDFAST_SITE", raising=False)
+    for name in ("HOLDFAST_AS", "HOLDFAST_SITE"):
+        # Set first, so that what a command sets for other members is taken back afterwards.
+        monkeypatch.setenv(name, "")
+        monkeypatch.delenv(name)
     monkeypatch.chdir(tmp_path)
     return Desk(tmp_path / "site", capsys)

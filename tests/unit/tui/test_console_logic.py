@@ -8,11 +8,12 @@ import msgspec
 import pytest
 from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_tui.logic.console import columns, standing
-from holdfast_tui.logic.console.frame import Look, draw, text, view
+from holdfast_tui.logic.console.frame import Look, draw, text
 from holdfast_tui.logic.console.help import HELP
 from holdfast_tui.logic.console.known import Known, failed, heard, link
 from holdfast_tui.logic.console.screens import SCREENS, find
 from holdfast_tui.logic.console.ui import Around, Key, Place, Ui, first_row, position, press
+from holdfast_tui.logic.console.view import Viewer, view
 from holdfast_tui.logic.text import width
 from hypothesis import given
 from hypothesis import strategies as st
@@ -39,7 +40,8 @@ def seen(*nodes: object, ago_s: float = 0.0) -> Known:
 
 
 def lines(ui: Ui, what: Known, **changes: object) -> list[str]:
-    return text(draw(ui, what, LOOK._replace(**changes)))  # type: ignore[arg-type]  # short hand
+    look = LOOK._replace(**changes)  # type: ignore[arg-type]  # a test's short hand
+    return text(draw(ui, view(ui, what, look.now_s), look))
 
 
 # ---------------------------------------------------------------- age
@@ -202,7 +204,7 @@ def test_hostile_text_changes_no_line(
     site.event(hostile, hostile, hostile)
     ui = Ui(screen=screen, mode=mode)  # type: ignore[arg-type]  # one of the modes
     look = LOOK._replace(width=columns_total, plain=plain)
-    drawn = draw(ui, known(site), look)
+    drawn = draw(ui, view(ui, known(site), look.now_s), look)
     assert len(drawn) == look.height
     for line in drawn:
         said = "".join(span.text for span in line)
@@ -226,3 +228,15 @@ def test_columns_fit_or_only_the_needed_are_left(total: int) -> None:
 def test_a_newer_sites_words_do_not_stop_the_console() -> None:
     odd = msgspec.structs.replace(node("de-1"), state="transcended", gateway="", zones=())
     assert any("TRANSCENDED" in line for line in lines(Ui(), seen(odd)))
+
+
+def test_a_view_is_made_anew_when_it_can_have_changed() -> None:
+    viewer, ui, what = Viewer(), Ui(), seen(node("de-1", age_s=0.0), ago_s=4.0)
+    first = viewer.see(ui, what, NOW_S)
+    assert viewer.see(ui, what, NOW_S + 0.2).rows is first.rows
+    assert viewer.see(ui, what, NOW_S + 0.9).rows[0].standing.word == "OK"
+    later = viewer.see(ui, what, NOW_S + 1.2)
+    assert (later.link.state, later.rows[0].standing.ok) == ("lost", False)
+    assert viewer.see(typed(ui, "2"), what, NOW_S + 1.2).rows == []
+    newer = msgspec.structs.replace(seen(node("fr-1")), version=9)
+    assert viewer.see(ui, newer, NOW_S).rows[0].key == "fr-1"

@@ -5,13 +5,15 @@ Who asks is the identity of the connection; the broker lets nobody speak under a
 
 from __future__ import annotations
 
-from typing import Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, Protocol, TypeVar
 
 import msgspec
 from holdfast_protocol import codec, subjects
 from holdfast_protocol.api import CALLS, ErrorAnswer, raised
-from holdfast_protocol.bus.port import Message, NoRespondersError
 from holdfast_protocol.errors import Code, HoldfastError
+
+if TYPE_CHECKING:
+    from holdfast_protocol.bus.port import Message
 
 ANSWER_S: Final = 4.0
 
@@ -47,6 +49,9 @@ class Client:
         Raises what the controller refused with, and ``CONTROLLER_DOWN`` where it is not there or
         silent for ``answer_s``.
         """
+        # Imported here: whoever only reads the help needs no broker's client.
+        from holdfast_protocol.bus.port import NoRespondersError
+
         assert CALLS[name].answer is answer, "the table of calls says what is answered"
         resource, _, verb = name.partition(".")
         subject = subjects.api(self.who, resource, verb)

@@ -9,14 +9,16 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import AsyncGenerator, Callable
-from typing import Final, Protocol, assert_never
+from typing import TYPE_CHECKING, Final, Protocol, assert_never
 
 import msgspec
 from holdfast_protocol import subjects
-from holdfast_protocol.bus.port import Message, NoRespondersError
 from holdfast_protocol.codec import decode, encode
 from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_protocol.messages import Operation
+
+if TYPE_CHECKING:
+    from holdfast_protocol.bus.port import Message
 
 GRACE_S: Final = 2.0
 
@@ -91,6 +93,9 @@ async def ask(
     Raises the code the site answered with, ``NOT_LOADED`` where nobody answers, ``DEADLINE``
     after the question's deadline.
     """
+    # Imported here: whoever only reads the help needs no broker's client.
+    from holdfast_protocol.bus.port import NoRespondersError
+
     subject = subjects.infer(question.alias, question.operation)
     headers = {
         "Hf-Request": secrets.token_hex(16),

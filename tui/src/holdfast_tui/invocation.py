@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from holdfast_protocol.bus.port import Core
 from holdfast_protocol.codec import encode
 
 from holdfast_tui.client import Client
@@ -18,11 +17,12 @@ from holdfast_tui.logic.text import json_safe
 from holdfast_tui.site import DEFAULT_SITE, DEFAULT_WHO, Site
 
 if TYPE_CHECKING:
+    from holdfast_protocol.bus.port import Core
     from typer._click.core import Context
 
 T = TypeVar("T")
 
-Connect = Callable[[Path, str, float], Awaitable[Core]]
+Connect = Callable[[Path, str, float], Awaitable["Core"]]
 """From a credentials folder, a name for the broker's log and seconds to try, to a bus."""
 
 CONNECT_S = 3.0

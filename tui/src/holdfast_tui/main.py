@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-
-from holdfast_protocol.bus.port import Core
+from typing import TYPE_CHECKING
 
 from holdfast_tui.shell import run
+
+if TYPE_CHECKING:
+    from holdfast_protocol.bus.port import Core
 
 
 async def connect(folder: Path, name: str, timeout_s: float) -> Core:

@@ -17,9 +17,10 @@ from textual.screen import Screen
 from holdfast_tui.console.canvas import Canvas
 from holdfast_tui.console.profile import FULL, Profile
 from holdfast_tui.console.serial import SerialDriver
-from holdfast_tui.logic.console.frame import Look, draw, page_rows, view
+from holdfast_tui.logic.console.frame import Look, draw, page_rows
 from holdfast_tui.logic.console.known import Known
 from holdfast_tui.logic.console.ui import Around, Key, Ui, press
+from holdfast_tui.logic.console.view import Viewer
 
 
 class Source(Protocol):
@@ -71,6 +72,7 @@ class Console(App[None], inherit_bindings=False):
         self._profile = profile
         self._clock = clock
         self._wall = wall
+        self._viewer = Viewer()
         self._feeding: asyncio.Task[None] | None = None
 
     def get_default_screen(self) -> Screen[None]:
@@ -103,10 +105,10 @@ class Console(App[None], inherit_bindings=False):
         event.stop()
         event.prevent_default()
         look, known = self._look(), self._source.known
-        seen = view(self.ui, known, look.now_s)
+        seen = self._viewer.see(self.ui, known, look.now_s)
         around = Around(
             keys=[row.key for row in seen.rows],
-            page=page_rows(self.ui, known, look),
+            page=page_rows(self.ui, seen, look),
             known=known,
             now_s=look.now_s,
         )
@@ -119,7 +121,9 @@ class Console(App[None], inherit_bindings=False):
     def paint(self) -> None:
         """Draw a frame."""
         self._check_feed()
-        self.canvas.show(draw(self.ui, self._source.known, self._look()))
+        look = self._look()
+        seen = self._viewer.see(self.ui, self._source.known, look.now_s)
+        self.canvas.show(draw(self.ui, seen, look))
 
     def _check_feed(self) -> None:
         # A feed that ended is a defect: a console that only looks alive would be worse.

@@ -55,6 +55,12 @@ def nodes(views: Sequence[NodeView]) -> Listing:
     )
 
 
+def gpu_name(one: GpuView) -> str:
+    """Return the GPU's name; one that is simulated says so."""
+    said = "simulated" in one.name.lower() or not one.simulated
+    return one.name if said else f"{one.name} (simulated)"
+
+
 def gpus(views: Sequence[GpuView]) -> Listing:
     """Every GPU, one line each."""
     return Listing(
@@ -62,7 +68,7 @@ def gpus(views: Sequence[GpuView]) -> Listing:
         [
             (
                 one.node,
-                f"{one.name} (simulated)" if one.simulated else one.name,
+                gpu_name(one),
                 one.state,
                 numbers.used(one.memory_used_bytes, one.memory_total_bytes),
                 numbers.size(one.claimed_bytes),

@@ -70,8 +70,9 @@ def import_bundle(
 
 def waits(made: RequestMade) -> list[str]:
     """Return what people read where a request was made."""
+    officers = "1 officer" if made.needed == 1 else f"{made.needed} officers"
     return [
-        f"Request {made.request} waits for {made.needed} officers: {clean(made.summary)}",
+        f"Request {made.request} waits for {officers}: {clean(made.summary)}",
         f"Next: holdfast requests show {made.request}, "
         f"then holdfast approve {made.request} --as OFFICER.",
     ]

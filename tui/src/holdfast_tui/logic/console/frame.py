@@ -5,13 +5,13 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from holdfast_tui.logic import numbers
-from holdfast_tui.logic.console import columns, panel, standing
+from holdfast_tui.logic.console import columns, panel
 from holdfast_tui.logic.console.help import HELP
-from holdfast_tui.logic.console.known import Known, Link, Picture, link
-from holdfast_tui.logic.console.rows import Row
+from holdfast_tui.logic.console.known import Link
 from holdfast_tui.logic.console.spans import Line, Span
 from holdfast_tui.logic.console.standing import Kind
 from holdfast_tui.logic.console.ui import Ui, first_row, position
+from holdfast_tui.logic.console.view import View
 from holdfast_tui.logic.text import ascii_only, clean, fit, width, wrapped
 
 FINDINGS_SHOWN: Final = 3
@@ -31,44 +31,13 @@ class Look(NamedTuple):
     plain: bool = False
 
 
-class View(NamedTuple):
-    """What is shown now: a look at the site, how old, its rows after the filter."""
-
-    known: Known
-    link: Link
-    rows: list[Row]
-    total: int
-
-    @property
-    def picture(self) -> Picture | None:
-        """The look itself."""
-        return self.known.picture
-
-
-def view(ui: Ui, known: Known, now_s: float) -> View:
-    """Return what is shown: what is known, or what was when it was paused."""
-    live = link(known, now_s)
-    shown = known if ui.paused is None else ui.paused.known
-    at_s = now_s if ui.paused is None else ui.paused.since_s
-    if shown.picture is None or shown.heard_s is None:
-        return View(shown, live, [], 0)
-    rows = ui.shown.rows(shown.picture, max(0.0, at_s - shown.heard_s))
-    if live.frozen:
-        rows = [row._replace(standing=standing.frozen(row.standing)) for row in rows]
-        rows = [_bracketed(ui, row) for row in rows]
-    wanted = ui.place.filter.lower()
-    kept = [row for row in rows if wanted in " ".join(row.cells).lower()] if wanted else rows
-    return View(shown, live, kept, len(rows))
-
-
-def page_rows(ui: Ui, known: Known, look: Look) -> int:
+def page_rows(ui: Ui, seen: View, look: Look) -> int:
     """Return how many rows fit below the heading."""
-    return max(1, look.height - len(_above(ui, view(ui, known, look.now_s), look)) - 3)
+    return max(1, look.height - len(_above(ui, seen, look)) - 3)
 
 
-def draw(ui: Ui, known: Known, look: Look) -> list[Line]:
+def draw(ui: Ui, seen: View, look: Look) -> list[Line]:
     """Return exactly ``look.height`` lines, each ``look.width`` columns wide."""
-    seen = view(ui, known, look.now_s)
     lines = _above(ui, seen, look)
     room = look.height - len(lines) - 2
     lines += _body(ui, seen, look, room)
@@ -248,18 +217,6 @@ def _last(ui: Ui) -> Line:
             return (Span("j k scroll  Esc back", "head"),)
         case _:
             return (Span(HINT, "head"),)
-
-
-def _bracketed(ui: Ui, row: Row) -> Row:
-    """Return a row whose state stands in brackets: it was so when it was last heard."""
-    titles = [one.title for one in ui.shown.columns]
-    if "STATE" not in titles:
-        return row
-    at = titles.index("STATE")
-    if row.cells[at].startswith("STALE"):
-        return row
-    cells = (*row.cells[:at], f"({row.cells[at]})", *row.cells[at + 1 :])
-    return row._replace(cells=cells)
 
 
 def _link_kind(one: Link) -> Kind:

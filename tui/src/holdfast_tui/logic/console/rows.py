@@ -10,6 +10,7 @@ from holdfast_tui.logic import numbers
 from holdfast_tui.logic.console import standing
 from holdfast_tui.logic.console.known import Picture
 from holdfast_tui.logic.console.standing import Standing
+from holdfast_tui.logic.listings import gpu_name
 from holdfast_tui.logic.text import NOT_KNOWN, clean
 
 
@@ -100,7 +101,7 @@ def _gpu(one: GpuView, since_s: float) -> Row:
     stands = standing.aged(one.state, one.age_s, since_s)
     age_s = None if one.age_s is None else one.age_s + since_s
     memory = numbers.used(one.memory_used_bytes, one.memory_total_bytes)
-    name = f"{one.name} (simulated)" if one.simulated else one.name
+    name = gpu_name(one)
     return _row(
         one.uuid,
         stands,
@@ -287,7 +288,7 @@ def events(picture: Picture, _: float) -> list[Row]:
         _row(
             str(one.seq),
             Standing("", " ", "plain"),
-            (str(one.seq), numbers.moment(one.at), one.kind, one.subject, one.text),
+            (str(one.seq), *_date_and_time(one.at), one.kind, one.subject, one.text),
             one.text,
             (
                 ("record", str(one.seq)),
@@ -300,3 +301,8 @@ def events(picture: Picture, _: float) -> list[Row]:
         )
         for one in picture.events
     ]
+
+
+def _date_and_time(at: float) -> tuple[str, str]:
+    date, _, time = numbers.moment(at).partition(" ")
+    return date, time or NOT_KNOWN
