@@ -28,6 +28,7 @@ from tests.unit.controller.controller_fakes import (
     keys,
     minted,
 )
+from tests.vendor_roots import vendor_root
 
 
 class World:
@@ -229,7 +230,7 @@ class World:
         """Trust the vendor, import, approve: the model is in the store."""
         self.pass_time(1)
         trusted = self.call(
-            "officer-1", "vendors.trust", api.TrustVendor(vendor="acme", root=b"{}")
+            "officer-1", "vendors.trust", api.TrustVendor(vendor="acme", root=vendor_root())
         )
         self.approve(trusted.request, 1, 2)
         started = self.call("operator-1", "imports.start", api.StartImportCall(path="/stick"))

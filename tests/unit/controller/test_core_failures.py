@@ -12,6 +12,7 @@ from msgspec.structs import replace
 
 from tests.unit.controller.controller_fakes import START
 from tests.unit.controller.controller_world import World
+from tests.vendor_roots import vendor_root
 
 
 def called(number: int, call: str, body: object = None, who: str = "officer-1") -> io.ApiCalled:
@@ -21,7 +22,7 @@ def called(number: int, call: str, body: object = None, who: str = "officer-1") 
 
 
 def wish(vendor: str) -> api.TrustVendor:
-    return api.TrustVendor(vendor=vendor, root=b"{}")
+    return api.TrustVendor(vendor=vendor, root=vendor_root())
 
 
 def test_nothing_is_answered_or_published_before_it_is_written() -> None:

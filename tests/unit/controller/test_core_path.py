@@ -7,6 +7,7 @@ from holdfast_protocol.views import EventsQuery
 
 from tests.unit.controller.controller_fakes import START
 from tests.unit.controller.controller_world import World
+from tests.vendor_roots import vendor_root
 
 
 def route_nodes(world: World, reader: str = "fr-1") -> list[str]:
@@ -63,7 +64,9 @@ def test_a_lost_node_is_replaced_after_a_while_and_does_not_flap_when_it_returns
 def test_a_restart_in_the_middle_goes_on_from_the_journal_alone() -> None:
     world = World()
     world.pass_time(1)
-    trusted = world.call("officer-1", "vendors.trust", api.TrustVendor(vendor="acme", root=b"{}"))
+    trusted = world.call(
+        "officer-1", "vendors.trust", api.TrustVendor(vendor="acme", root=vendor_root())
+    )
     world.approve(trusted.request, 1)
     world.restart()
     answer = world.approve(trusted.request, 2)

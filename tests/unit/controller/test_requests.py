@@ -10,10 +10,12 @@ from holdfast_protocol.views import EventsQuery
 
 from tests.unit.controller.controller_fakes import PEOPLE, imported, keys
 from tests.unit.controller.controller_world import World
+from tests.vendor_roots import forged_root, vendor_root
 
 
-def vendor(world: World, root: bytes = b"{}", who: str = "officer-1", name: str = "acme") -> str:
-    made = world.call(who, "vendors.trust", api.TrustVendor(vendor=name, root=root))
+def vendor(world: World, root: int = 0, who: str = "officer-1", name: str = "acme") -> str:
+    call = api.TrustVendor(vendor=name, root=vendor_root(root))
+    made = world.call(who, "vendors.trust", call)
     assert isinstance(made, api.RequestMade), made
     return made.request
 
@@ -57,7 +59,7 @@ def test_two_officers_make_a_vendor_trusted_in_one_commit(world: World) -> None:
     before = world.journal.tail.commit
     second = world.approve(request, 2)
     assert second.request.state == "committed"
-    assert world.core.state.vendors == {"acme": b"{}"}
+    assert world.core.state.vendors == {"acme": vendor_root()}
     [commit] = [
         each
         for each in world.journal.read_now(before, 10)
@@ -119,10 +121,11 @@ def test_the_same_again_is_the_same_request_and_another_must_wait(world: World) 
     request = vendor(world)
     world.now_s += 3600
     assert vendor(world, who="officer-2") == request
-    waits = world.call("officer-1", "vendors.trust", api.TrustVendor(vendor="acme", root=b"[]"))
+    other = api.TrustVendor(vendor="acme", root=vendor_root(1))
+    waits = world.call("officer-1", "vendors.trust", other)
     assert waits.code == Code.REQUEST_PENDING
     world.call("officer-1", "requests.reject", api.RejectRequest(id=request, reason="typo"))
-    assert vendor(world, root=b"[]") != request
+    assert vendor(world, root=1) != request
 
 
 def test_a_decided_request_is_closed(world: World) -> None:
@@ -211,3 +214,10 @@ def test_events_can_be_paged_and_name_who_did_it(world: World) -> None:
     assert newest == every[-1:]
     bad = world.call("auditor-1", "events.list", EventsQuery(limit=1001))
     assert bad.code == Code.BAD_REQUEST
+
+
+@pytest.mark.parametrize("bytes_", [b"", b"{}", b"not json", forged_root()])
+def test_what_is_no_signed_root_is_never_put_before_officers(world: World, bytes_: bytes) -> None:
+    answer = world.call("officer-1", "vendors.trust", api.TrustVendor(vendor="acme", root=bytes_))
+    assert answer.code in (Code.METADATA_MALFORMED, Code.BAD_SIGNATURE)
+    assert world.call("officer-1", "requests.list").requests == ()

@@ -22,16 +22,17 @@ from holdfast_protocol.messages import (
     NodeEvent,
     Placement,
     Report,
-    SlotReport,
 )
 from holdfast_protocol.signed import DESIRED_CONTEXT, SignedDocument, open_signed
 
-from holdfast_agent.logic import io
+from holdfast_agent.logic import io, report
 from holdfast_agent.logic.ledger import drift, loading
 from holdfast_agent.logic.slot import BUSY, STOP_GRACE_S, Slot
 from holdfast_agent.logic.stamp import Stamp, judge
 
 TRUST_EVERY_S = 60.0
+TRUST_AGAIN_S = 3.0
+"""While the last refresh did not end fresh: the controller may just have been away."""
 
 
 @dataclass(frozen=True)
@@ -249,7 +250,9 @@ class Core:
     def _trust_is_due(self, now_s: float) -> bool:
         if self._refreshing:
             return False
-        if self._trust is None or now_s - self._refreshed_at_s >= TRUST_EVERY_S:
+        fresh = self._trust is not None and self._trust.outcome == "fresh"
+        every_s = TRUST_EVERY_S if fresh else TRUST_AGAIN_S
+        if self._trust is None or now_s - self._refreshed_at_s >= every_s:
             return True
         mark = self._accepted.desired.trust.snapshot if self._accepted else 0
         return mark > self._trust.snapshot and now_s - self._refreshed_at_s >= 1.0
@@ -353,32 +356,21 @@ class Core:
 
     def _report(self, now_s: float) -> Report:
         self._seq += 1
-        stamp = self._accepted.stamp if self._accepted else Stamp(0, 0, "")
-        host = self._host
-        slots: tuple[SlotReport, ...] = tuple(
-            slot.report() for _, slot in sorted(self.slots.items())
-        )
-        return Report(
-            node=self.identity.node,
-            boot=self.identity.boot,
-            seq=self._seq,
-            sent=now_s,
-            epoch=stamp.epoch,
-            generation=stamp.generation,
-            jurisdiction=self._trust.jurisdiction if self._trust else "",
-            zones=self._trust.zones if self._trust else (),
-            devices=tuple(device for _, device in sorted(self._devices.items())),
-            slots=slots,
-            trust=self._trust.outcome if self._trust else "unknown",
-            snapshot=self._trust.snapshot if self._trust else 0,
-            isolation=self.identity.isolation,
-            engine=self.identity.engine,
-            gateway="ok" if self._gateway_connected else "down",
-            spool=host.spool if host else 0,
-            host_memory_total_bytes=host.memory_total_bytes if host else None,
-            host_memory_used_bytes=host.memory_used_bytes if host else None,
-            disk_free_bytes=host.disk_free_bytes if host else None,
-            load_1m=host.load_1m if host else None,
+        return report.build(
+            report.Standing(
+                node=self.identity.node,
+                boot=self.identity.boot,
+                seq=self._seq,
+                now_s=now_s,
+                engine=self.identity.engine,
+                isolation=self.identity.isolation,
+                stamp=self._accepted.stamp if self._accepted else Stamp(0, 0, ""),
+                trust=self._trust,
+                host=self._host,
+                gateway_connected=self._gateway_connected,
+            ),
+            self._devices.values(),
+            self.slots.values(),
         )
 
     def _event(

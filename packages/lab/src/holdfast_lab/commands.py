@@ -125,10 +125,11 @@ def _site(layout: Layout, nodes: str | None, media: list[Path], *, quiet: bool) 
                     Code.ALREADY_EXISTS, f"The site in {layout.root} has other nodes."
                 )
         return site_file.read(layout.site_file)
+    wanted = node_names.parse(nodes or node_names.DEFAULT)
     roots = tuple(str(path.resolve()) for path in [Path.cwd(), *media])
     if not quiet:
         print(f"Founding a site in {layout.root}: 3 officers, 2 of them decide. {NOTE}", flush=True)
-    return ceremony.found(layout, node_names.parse(nodes or node_names.DEFAULT), roots)
+    return ceremony.found(layout, wanted, roots)
 
 
 def _up_detached(layout: Layout, site: SiteFile) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from holdfast_bundles.site.propose import propose_vendor
+from holdfast_bundles.vendor.metadata import check_root
 from holdfast_protocol import api, ids
 
 from holdfast_controller.logic import requests, trust
@@ -38,6 +39,7 @@ def reject(ask: Ask, call: api.RejectRequest) -> Outcome:
 def trust_vendor(ask: Ask, call: api.TrustVendor) -> Outcome:
     """A request to trust a vendor's root."""
     ids.token(call.vendor, "vendor")
+    check_root(call.root)
     state, now_s = ask.view.state, ask.view.now_s
     proposal = propose_vendor(trust.standing(state, now_s), call.vendor, call.root)
     asking = requests.Asking(

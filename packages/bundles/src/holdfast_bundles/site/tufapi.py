@@ -1,17 +1,13 @@
-"""python-tuf's public names with their types, in one place.
-
-``tuf.api.metadata``, ``tuf.ngclient`` and ``securesystemslib.signer`` expose these without
-``__all__``, which mypy in strict mode does not count as public; the exceptions say no more.
-"""
+"""python-tuf's names that the site's trust is built on, in one place."""
 
 from __future__ import annotations
 
-from securesystemslib.signer import (  # type: ignore[attr-defined]  # public, see above
+from securesystemslib.signer import (
     Key,
     Signature,
     SSlibKey,
 )
-from tuf.api.metadata import (  # type: ignore[attr-defined]  # public, see above
+from tuf.api.metadata import (
     DelegatedRole,
     Delegations,
     Metadata,
@@ -25,7 +21,7 @@ from tuf.api.metadata import (  # type: ignore[attr-defined]  # public, see abov
     Targets,
     Timestamp,
 )
-from tuf.ngclient import (  # type: ignore[attr-defined]  # public, see above
+from tuf.ngclient import (
     FetcherInterface,
     Updater,
     UpdaterConfig,

@@ -95,13 +95,24 @@ def verify(
 
 
 def check_root(root: bytes) -> int:
-    """Return the version of a root a person names; raises ``METADATA_MALFORMED``."""
+    """Return the version of a root a person names.
+
+    Raises ``METADATA_MALFORMED`` for what is no root, ``BAD_SIGNATURE`` for one that its own keys
+    did not sign: trusting it would trust nobody.
+    """
     value = strict_json(root, cap_bytes=ROOT_BYTES, name="root.json")
     signed = value.get("signed") if isinstance(value, dict) else None
     version = signed.get("version") if isinstance(signed, dict) else None
     if not isinstance(version, int):
         raise _fault(Code.METADATA_MALFORMED, "root.json", "is not a TUF root")
     gate(f"{version}.root.json", root)
+    parsed = Metadata[Root].from_bytes(root)
+    try:
+        parsed.signed.verify_delegate("root", parsed.signed_bytes, parsed.signatures)
+    except UnsignedMetadataError as error:
+        raise _fault(
+            Code.BAD_SIGNATURE, "root.json", "is not signed by enough of its own keys"
+        ) from error
     return version
 
 
