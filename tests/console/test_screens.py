@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from holdfast_protocol.errors import Code, HoldfastError
+from holdfast_tui.console.app import Console
 from holdfast_tui.logic.console.known import Known, failed
 from holdfast_tui.logic.console.screens import SCREENS
 
@@ -118,3 +119,23 @@ async def test_a_resize_is_drawn_at_once() -> None:
         await pilot.pause()
         assert len(shown(app)) == 30
         assert shown(app)[-1].startswith("1-6 screens")
+
+
+class Broken:
+    """A source with a defect."""
+
+    @property
+    def known(self) -> Known:
+        raise ZeroDivisionError("secret detail")
+
+    async def run(self) -> None:
+        return
+
+
+async def test_a_defect_ends_it_without_showing_values(capfd: pytest.CaptureFixture[str]) -> None:
+    app = Console(Broken(), "operator-1")
+    with pytest.raises(ZeroDivisionError):
+        async with app.run_test(size=(80, 24)) as pilot:
+            await pilot.pause()
+    assert isinstance(app.failure, ZeroDivisionError)
+    assert "secret detail" not in "".join(capfd.readouterr())

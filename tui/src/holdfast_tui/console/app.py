@@ -125,6 +125,16 @@ class Console(App[None], inherit_bindings=False):
         seen = self._viewer.see(self.ui, self._source.known, look.now_s)
         self.canvas.show(draw(self.ui, seen, look))
 
+    @property
+    def failure(self) -> Exception | None:
+        """What ended the console, where that was no wish of its person."""
+        return self._exception
+
+    def _fatal_error(self) -> None:
+        # The library would print a traceback with the values of local variables on the terminal;
+        # ours goes to a file that only this user reads.
+        self._close_messages_no_wait()
+
     def _check_feed(self) -> None:
         # A feed that ended is a defect: a console that only looks alive would be worse.
         if self._feeding is not None and self._feeding.done() and not self._feeding.cancelled():

@@ -17,7 +17,7 @@ def open_console(one: Invocation, *, plain: bool) -> None:
     """Run the console until its person leaves.
 
     Raises ``SITE_UNKNOWN`` and ``NOT_PERMITTED`` before the screen is taken, ``BAD_REQUEST``
-    where the terminal cannot carry one.
+    where the terminal cannot carry one, and whatever ended the console by itself.
     """
     one.site.identity(one.person)
     _check_terminal(one)
@@ -33,8 +33,8 @@ def open_console(one: Invocation, *, plain: bool) -> None:
     profile = PLAIN if plain else (NO_COLOUR if os.environ.get("NO_COLOR") else FULL)
     app = Console(Feed(one), one.person, profile)
     app.run(mouse=False)
-    if app.return_code:
-        raise HoldfastError(Code.DEFECT, "The console ended by itself.")
+    if app.failure is not None:
+        raise app.failure
 
 
 def _check_terminal(one: Invocation) -> None:

@@ -240,7 +240,10 @@ def _replica(one: DeploymentView, replica: ReplicaView) -> Row:
 
 
 def requests(picture: Picture, _: float) -> list[Row]:
-    """Every request."""
+    """Every request: those that wait first, the newest of each before the older."""
+    newest = picture.requests[::-1]
+    waiting = [one for one in newest if one.state == "pending"]
+    ordered = [*waiting, *(one for one in newest if one.state != "pending")]
     return [
         _row(
             one.id,
@@ -269,7 +272,7 @@ def requests(picture: Picture, _: float) -> list[Row]:
                 ("reason", one.reason or "-"),
             ),
         )
-        for one in picture.requests
+        for one in ordered
     ]
 
 

@@ -105,7 +105,7 @@ SCREENS: Final[tuple[Screen, ...]] = (
             Column("KIND", 7),
             Column("STATE", 10),
             Column("SIGNED", 6, right=True),
-            Column("WHAT", 30, flexible=True),
+            Column("WHAT", 40, flexible=True),
             Column("BY", 11, 2),
             Column("MADE", 20, 3),
         ),
