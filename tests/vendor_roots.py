@@ -10,9 +10,13 @@ from securesystemslib.signer import CryptoSigner
 from tuf.api.metadata import Metadata, Root
 
 
-@functools.cache
 def vendor_root(number: int = 0) -> bytes:
     """Return the bytes of a root that its own key signed; another number is another root."""
+    return _made(number)
+
+
+@functools.cache
+def _made(number: int) -> bytes:
     signer = CryptoSigner.generate_ed25519()
     now = datetime.datetime.now(datetime.UTC).replace(microsecond=0)
     root = Root(version=1, expires=now + datetime.timedelta(days=365 + number))
