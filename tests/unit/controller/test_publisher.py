@@ -57,7 +57,9 @@ async def test_documents_follow_one_another_and_a_restarted_controller_goes_on(
 
 
 @pytest.mark.parametrize(
-    "newer", [document(9), document(1, epoch=2), document(5, more="x")], ids=str
+    "newer",
+    [document(9), document(1, epoch=2), document(5, more="x")],
+    ids=["generation", "epoch", "content"],
 )
 async def test_a_newer_or_different_document_of_our_key_fences(
     bus: MemoryBus, newer: PublishDocument

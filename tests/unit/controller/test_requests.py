@@ -216,7 +216,11 @@ def test_events_can_be_paged_and_name_who_did_it(world: World) -> None:
     assert bad.code == Code.BAD_REQUEST
 
 
-@pytest.mark.parametrize("bytes_", [b"", b"{}", b"not json", forged_root()])
+@pytest.mark.parametrize(
+    "bytes_",
+    [b"", b"{}", b"not json", forged_root()],
+    ids=["nothing", "empty", "rubbish", "forged"],
+)
 def test_what_is_no_signed_root_is_never_put_before_officers(world: World, bytes_: bytes) -> None:
     answer = world.call("officer-1", "vendors.trust", api.TrustVendor(vendor="acme", root=bytes_))
     assert answer.code in (Code.METADATA_MALFORMED, Code.BAD_SIGNATURE)

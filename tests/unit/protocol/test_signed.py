@@ -43,6 +43,8 @@ OTHER = Ed25519PrivateKey.generate().public_key().public_bytes_raw()
         (msgspec.structs.replace(DOCUMENT, signature=b""), PUBLIC, "one"),
         (msgspec.structs.replace(DOCUMENT, signature=DOCUMENT.signature[:-1]), PUBLIC, "one"),
     ],
+    # Named, because keys are made at run time and parallel workers must collect the same names.
+    ids=["context", "empty", "key", "no-key", "short-key", "payload", "unsigned", "cut"],
 )
 def test_anything_else_does_not(document: SignedDocument, public: bytes, context: str) -> None:
     with pytest.raises(HoldfastError) as caught:
