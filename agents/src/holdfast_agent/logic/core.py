@@ -174,7 +174,9 @@ class Core:
                 if slot.state == "loading":
                     slot.state = "probing"
             case io.EngineReady():
-                return self._became_ready(now_s, slot, given)
+                # While it loaded, a denial or a new document may have had it stopped.
+                if slot.state in ("loading", "probing"):
+                    return self._became_ready(now_s, slot, given)
             case io.Failed():
                 return self._slot_failed(now_s, slot, given)
             case io.EngineStopped():
@@ -185,12 +187,7 @@ class Core:
         return []
 
     def _became_ready(self, now_s: float, slot: Slot, given: io.EngineReady) -> list[io.Effect]:
-        slot.state = "ready"
-        slot.socket = given.socket
-        slot.memory_bytes = given.memory_bytes
-        slot.load_seconds = given.load_seconds
-        slot.code = slot.message = None
-        slot.failures = 0
+        slot.serve(given.socket, given.memory_bytes, given.load_seconds)
         digest = slot.placement.manifest_digest
         effects: list[io.Effect] = [
             self._event(now_s, "slot-ready", slot.placement.slot, None, digest)
@@ -330,20 +327,21 @@ class Core:
         return effects
 
     def _retire(self, now_s: float, slot: Slot) -> list[io.Effect]:
-        """Take a slot that is no longer wanted out of service, in-flight requests first."""
+        """Take an unwanted slot out of service: requests in flight first, unless it is denied."""
         if slot.stopping:
             return []
         if slot.state in ("planned", "failed", "stopped"):
             slot.state = "stopped"
             return []
-        if slot.state == "ready":
+        denied = self._trust is not None and self._trust.denied(slot.placement)
+        if slot.state == "ready" and not denied:
             slot.drain(now_s)
             return []
-        if slot.state == "draining" and not slot.drained(now_s):
+        if slot.state == "draining" and not denied and not slot.drained(now_s):
             return []
-        slot.state = "draining"
-        slot.stopping = True
-        return [io.StopEngine(slot=slot.placement.slot, attempt=slot.attempt, grace_s=STOP_GRACE_S)]
+        slot.state, slot.stopping = "draining", True
+        grace_s = 0.0 if denied else STOP_GRACE_S
+        return [io.StopEngine(slot=slot.placement.slot, attempt=slot.attempt, grace_s=grace_s)]
 
     # ------------------------------------------------------------ what others see
 

@@ -14,11 +14,11 @@ from holdfast_agent.logic.slot import HOLDS_MEMORY, Slot
 
 
 def claimed_bytes(slots: Iterable[Slot], device: str) -> int:
-    """Bytes that slots which hold memory claim on ``device``."""
+    """Bytes that slots which hold memory claim on ``device``, one that is stopping until it did."""
     return sum(
         max(slot.placement.claim_bytes, slot.memory_bytes or 0)
         for slot in slots
-        if slot.placement.device == device and slot.state in HOLDS_MEMORY
+        if slot.placement.device == device and (slot.state in HOLDS_MEMORY or slot.stopping)
     )
 
 

@@ -53,6 +53,13 @@ class Slot:
         delay_s = min(BACKOFF_FIRST_S * 2 ** (self.failures - 1), BACKOFF_MAX_S)
         self.retry_at_s = now_s + delay_s
 
+    def serve(self, socket: str, memory_bytes: int | None, load_seconds: float) -> None:
+        """Enter ``ready``: an engine answers on ``socket``; what failed before is forgotten."""
+        self.state, self.socket = "ready", socket
+        self.memory_bytes, self.load_seconds = memory_bytes, load_seconds
+        self.code = self.message = None
+        self.failures = 0
+
     def drain(self, now_s: float) -> None:
         """Take no more requests; what is in flight has until the deadline."""
         self.state = "draining"
