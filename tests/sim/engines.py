@@ -12,8 +12,6 @@ from holdfast_protocol.messages import Device, Placement
 from tests.sim.ground import BrokenError, Ground
 from tests.sim.models import BROKEN
 
-TOLD_WITHIN_S = 0.05
-
 
 @dataclass
 class Engine:
@@ -42,7 +40,9 @@ class Engines:
     """Of simulated GPUs: what the agent's ledger says, since there is no driver to ask."""
     by_slot: dict[str, Engine] = field(default_factory=dict)
     _read_bytes: dict[str, int] = field(default_factory=dict)
-    _ended_s: dict[str, float] = field(default_factory=dict)
+    _unheard: set[str] = field(default_factory=set)
+    """Slots that answered until their end, of which the agent has not heard yet."""
+    _said_s: float = 0.0
     _life: int = 0
 
     @property
@@ -82,12 +82,9 @@ class Engines:
             if engine.placement.manifest_digest == digest
         )
 
-    def answered_lately(self, slot: str) -> bool:
-        """Tell whether the slot answers, or did until its end was on the way to the agent."""
-        ended_s = self._ended_s.get(slot)
-        return slot in self.ready_slots() or (
-            ended_s is not None and self.ground.now_s - ended_s < TOLD_WITHIN_S
-        )
+    def answers(self, slot: str) -> bool:
+        """Tell whether the slot answers, as far as the agent can know."""
+        return slot in self.ready_slots() or slot in self._unheard
 
     def ready_slots(self) -> list[str]:
         """Return the slots that answer."""
@@ -122,7 +119,7 @@ class Engines:
 
         def probing() -> None:
             if self._lives(engine):
-                self.tell(io.EngineProbing(slot=slot, attempt=order.attempt))
+                self._say(io.EngineProbing(slot=slot, attempt=order.attempt))
 
         def loaded() -> None:
             if not self._lives(engine):
@@ -139,8 +136,7 @@ class Engines:
                 memory_bytes=engine.memory_bytes,
                 load_seconds=load_s,
             )
-            # The answer waits in the agent's queue: other inputs may come before it.
-            self._later(ground.dice.random() * 0.05, lambda: self.tell(ready))
+            self._say(ready)
 
         self._later(load_s * 0.7, probing)
         self._later(load_s, loaded)
@@ -154,7 +150,7 @@ class Engines:
         def gone() -> None:
             if engine is not None and self.by_slot.get(order.slot) is engine:
                 del self.by_slot[order.slot]
-            self.tell(io.EngineStopped(slot=order.slot, attempt=order.attempt))
+            self._say(io.EngineStopped(slot=order.slot, attempt=order.attempt))
 
         self._later(0.05 + self.ground.dice.random() * 1.5, gone)
 
@@ -175,6 +171,7 @@ class Engines:
     def all_die(self) -> None:
         """End with the agent: nobody is told."""
         self._life += 1
+        self._unheard.clear()
         self.by_slot.clear()
 
     def _end(self, engine: Engine, code: str) -> None:
@@ -183,13 +180,20 @@ class Engines:
             return
         self.ground.note(f"{self.node} engine {slot} ends: {code}")
         if engine.ready:
-            self._ended_s[slot] = self.ground.now_s
+            self._unheard.add(slot)
         del self.by_slot[slot]
         failed = io.Failed(slot=slot, attempt=engine.attempt, code=code, message="It ended.")
-        self._later(0.01, lambda: self.tell(failed))
+        self._say(failed)
+        self._later(self._said_s - self.ground.now_s, lambda: self._unheard.discard(slot))
 
     def _lives(self, engine: Engine) -> bool:
         return self.by_slot.get(engine.placement.slot) is engine and not engine.stopping
+
+    def _say(self, given: io.Input) -> None:
+        """Put ``given`` into the agent's queue: in order, behind whatever waits there."""
+        ground = self.ground
+        self._said_s = max(self._said_s, ground.now_s + ground.dice.random() ** 3 * 0.3)
+        self._later(self._said_s - ground.now_s, lambda: self.tell(given))
 
     def _later(self, delay_s: float, act: Callable[[], None]) -> None:
         """Have ``act`` made in ``delay_s`` unless the agent, and with it this host, died."""

@@ -153,7 +153,7 @@ def _busy(site: Site) -> None:
     """Let requests run on some slots, so that they drain."""
     node = _some_node(site)
     node.in_flight = dict.fromkeys(node.engines.ready_slots(), 1)
-    site.ground.after(3.0, lambda: node.in_flight.clear())
+    site.ground.after(site.ground.dice.random() * 40.0, lambda: node.in_flight.clear())
 
 
 # ------------------------------------------------------------ officers' and thieves' acts
@@ -161,9 +161,10 @@ def _busy(site: Site) -> None:
 
 def _deny(site: Site) -> None:
     """Let a request to deny a model reach the journal while the controller is down."""
-    core, dice = site.controller.core, site.ground.dice
-    if core is not None and core.state.models and dice.random() < 0.5:
-        _deny_model(site, dice.choice(sorted(core.state.models)))
+    dice = site.ground.dice
+    wished = sorted({wish.digest for wish in site.witness.wishes.values()})
+    if wished and dice.random() < 0.7:
+        _deny_model(site, dice.choice(wished))
 
 
 def _deny_model(site: Site, digest: str) -> None:
@@ -269,5 +270,5 @@ def _some_node(site: Site) -> Node:
 
 _FAULTS: Final[tuple[Callable[[Site], None], ...]] = (
     _kill_controller, _kill_node, _kill_node, _kill_helper, _cut, _cut, _cut, _wipe, _switch_off,
-    _fail_engine, _fail_engine, _lose_device, _grab_memory, _busy, _deny, _forge, _replay,
+    _fail_engine, _fail_engine, _lose_device, _grab_memory, _busy, _deny, _deny, _forge, _replay,
 )  # fmt: skip

@@ -10,9 +10,11 @@ from typing import Final
 from holdfast_protocol.importer import ImportedModel, VendorVersions, WeightsBlob
 from holdfast_protocol.limits import GIB
 
+from tests.vendor_roots import vendor_root
+
 VENDOR: Final = "acme"
 UNTRUSTED: Final = "mallory"
-VENDOR_ROOT: Final = b'{"root of":"acme"}'
+VENDOR_ROOT: Final = vendor_root()
 BROKEN: Final = "acme/broken"
 """A model whose engine never passes its probes."""
 

@@ -221,7 +221,7 @@ class Node:
     def _published(self, state: GatewayState) -> None:
         self.gateway = state
         for slot in state.slots:
-            if slot.accept and not self.engines.answered_lately(slot.slot):
+            if slot.accept and not self.engines.answers(slot.slot):
                 raise BrokenError("what is offered answers", f"{slot.slot} on {self.name}")
         if state.document is None:
             return

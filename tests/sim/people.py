@@ -17,6 +17,7 @@ from tests.sim.ceremony import OFFICERS, OPERATORS, ZONES, Officer, ceremony
 from tests.sim.ground import Ground
 from tests.sim.models import BROKEN, MODELS, STICKS, UNTRUSTED, VENDOR, VENDOR_ROOT
 from tests.sim.network import Hub
+from tests.vendor_roots import vendor_root
 
 ALIASES = ("chat", "code", "mail", "sums")
 APPS = ("desk", "mailer")
@@ -93,7 +94,9 @@ class People:
     def _wish(self, officer: Officer) -> None:
         dice = self.ground.dice
         if dice.random() < 0.5:
-            vendor, root = (VENDOR, VENDOR_ROOT) if dice.random() < 0.8 else (UNTRUSTED, b"{}")
+            vendor, root = (
+                (VENDOR, VENDOR_ROOT) if dice.random() < 0.8 else (UNTRUSTED, vendor_root(1))
+            )
             body = api.TrustVendor(vendor=vendor, root=root)
             self.call((officer.name, "vendors", "trust"), body)
         elif dice.random() < 0.4:
