@@ -19,7 +19,7 @@ from holdfast_controller.logic.desired import Issuer
 from holdfast_controller.shell import Controller, Outside
 from holdfast_protocol import api, codec, local, minting, subjects
 from holdfast_protocol.bus.memory import MemoryBroker, MemoryBus
-from holdfast_protocol.bus.port import StreamSpec
+from holdfast_protocol.bus.port import Message, StreamSpec
 from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_protocol.importer import ImporterReply, ImporterRequest
 from holdfast_protocol.messages import DesiredClaims, NodeEvent, TrustAnswer, TrustQuery
@@ -38,7 +38,7 @@ class Site:
         self.folder = folder
         self.broker = MemoryBroker(random.Random(1))
         self.bus = MemoryBus(self.broker, "controller")
-        self.asker = MemoryBus(self.broker, "operator-1")
+        self.askers: dict[str, MemoryBus] = {}
         self.journal = MemoryJournal()
         self.importer = FakeImporter()
         self.done = asyncio.Event()
@@ -60,7 +60,8 @@ class Site:
 
     async def call(self, who: str, call: str, body: bytes = b"") -> bytes:
         resource, _, verb = call.partition(".")
-        answer = await self.asker.request(subjects.api(who, resource, verb), body)
+        asker = self.askers.setdefault(who, MemoryBus(self.broker, who))
+        answer = await asker.request(subjects.api(who, resource, verb), body)
         return answer.body
 
     async def importer_answers(self, data: bytes) -> bytes:
@@ -161,6 +162,38 @@ async def test_events_enter_the_journal_once_and_role_files_are_served(tmp_path:
         query = codec.encode(TrustQuery(name="timestamp.json"))
         answer = await agent.request(subjects.tuf("de-1"), query)
         assert codec.decode(answer.body, TrustAnswer).content is not None
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        subjects.desired("de-1"),
+        "$JS.API.STREAM.PURGE.DES",
+        subjects.command("de-1", "x"),
+        f"{subjects.inbox_prefix('officer-1')}.1",
+        f"{subjects.inbox_prefix('auditor-1')}-2.1",
+    ],
+)
+async def test_nobody_borrows_the_controllers_voice(tmp_path: Path, reply: str) -> None:
+    """The broker lets anybody name any reply subject; the controller may publish many."""
+    async with running(tmp_path) as site:
+        heard: list[bytes] = []
+
+        async def hear(message: Message) -> None:
+            heard.append(message.body)
+
+        listener = MemoryBus(site.broker, "listener")
+        await listener.subscribe(reply, hear)
+        rogue, node = MemoryBus(site.broker, "auditor-1"), MemoryBus(site.broker, "de-2")
+        await rogue.publish(subjects.api("auditor-1", "site", "status"), b"{}", reply=reply)
+        await rogue.publish(subjects.api("auditor-1", "no", "call"), b"{}", reply=reply)
+        query = codec.encode(TrustQuery(name="timestamp.json"))
+        await node.publish(subjects.tuf("de-2"), query, reply=reply)
+        # Whoever asks in the ordinary way afterwards is answered, so these were looked at.
+        await site.call("auditor-1", "site.status")
+        await site.call("auditor-1", "site.status")
+        # The controller's own documents are signed and may come meanwhile; answers are not.
+        assert [body for body in heard if b'"signature"' not in body] == []
 
 
 async def test_a_fenced_controller_ends_with_its_reason(tmp_path: Path) -> None:

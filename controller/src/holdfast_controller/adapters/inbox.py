@@ -8,6 +8,7 @@ otherwise about itself is not believed.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 from collections.abc import Awaitable, Callable
@@ -22,6 +23,7 @@ from holdfast_protocol.messages import HeartbeatMessage, NodeEvent, Report, Trus
 from holdfast_controller.logic import io
 
 CONSUMER = "controller"
+_REPLIES_KEPT = 4 * limits.CONTROLLER_INPUTS
 _HEARTBEATS: msgspec.json.Decoder[HeartbeatMessage] = msgspec.json.Decoder(HeartbeatMessage)
 _log = logging.getLogger("holdfast.controller")
 
@@ -36,6 +38,8 @@ class Inbox:
         self._tell = tell
         self._hint = hint
         self._numbers = itertools.count(1)
+        self.refused = 0
+        self._told: set[str] = set()
         self._replies: dict[int, str] = {}
         self._events: dict[int, Message] = {}
 
@@ -75,7 +79,8 @@ class Inbox:
             await self._bus.publish(reply, effect.body)
         except HoldfastError as error:
             if error.code is Code.TOO_LARGE:
-                await self._bus.publish(reply, codec.encode(error_answer(error)))
+                with contextlib.suppress(HoldfastError):
+                    await self._bus.publish(reply, codec.encode(error_answer(error)))
 
     async def acknowledge(self, effect: io.AckEvent) -> None:
         """Tell the stream that an event is safe; where that fails it comes again."""
@@ -123,15 +128,17 @@ class Inbox:
             query = codec.decode(message.body, TrustQuery)
         except HoldfastError:
             return
+        if not self._answerable(message, node):
+            return
         call = self._noted(message.reply)
         await self._tell(io.TrustAsked(call=call, node=node, name=query.name[: limits.KIB]))
 
     async def _call(self, message: Message) -> None:
         try:
             asked = subjects.parse_api(message.subject)
-        except HoldfastError as error:
-            if message.reply:
-                await self._bus.publish(message.reply, codec.encode(error_answer(error)))
+        except HoldfastError:
+            return  # of nobody: there is no name under which it could be answered
+        if not self._answerable(message, asked.who):
             return
         await self._tell(
             io.ApiCalled(
@@ -153,10 +160,26 @@ class Inbox:
         self._events[delivery] = message
         await self._tell(io.EventSeen(delivery=delivery, event=event))
 
+    def _answerable(self, message: Message, who: str) -> bool:
+        """Tell whether the answer goes to ``who`` alone; what asks for another way is dropped.
+
+        The controller may publish documents and rule the streams: a reply subject among those
+        would lend that right to whoever may ask a question.
+        """
+        if subjects.is_inbox_of(message.reply, who):
+            return True
+        self.refused += 1
+        if who not in self._told:
+            self._told.add(who)  # once each: a flood must not become one of the log
+            _log.warning("%s names a reply subject that is not its own and is not heard", who)
+        return False
+
     def _noted(self, reply: str) -> int:
         number = next(self._numbers)
-        if reply:
-            self._replies[number] = reply
+        self._replies[number] = reply
+        while len(self._replies) > _REPLIES_KEPT:
+            # Of a question that was dropped because too many waited.
+            del self._replies[next(iter(self._replies))]
         return number
 
 

@@ -114,6 +114,15 @@ def inbox_prefix(who: str) -> str:
     return f"_INBOX.{token(who, 'who')}"
 
 
+def is_inbox_of(subject: str, who: str) -> bool:
+    """Tell whether ``subject`` is an inbox of ``who``: where alone it may be answered.
+
+    Whoever asks names the subject of the answer, and the broker does not check it; an answer
+    anywhere else would be said with the rights of who answers.
+    """
+    return is_token(who) and subject.startswith(f"_INBOX.{who}.")
+
+
 def jetstream_api(domain: str | None) -> str:
     """The prefix of JetStream's API, of a domain or (None) of the broker connected to."""
     return "$JS.API" if domain is None else f"$JS.{token(domain, 'domain')}.API"
