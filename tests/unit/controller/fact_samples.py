@@ -28,6 +28,7 @@ SITE: Final[tuple[AnyFact, ...]] = (
     facts.NodeCertified(node="de-1", jurisdiction="DE", zones=("de",), not_after_s=1_900_000_000),
     facts.VendorTrusted(vendor="acme", root=b"{}"),
     facts.Denied(what=D1, reason="found unsafe"),
+    facts.DenialLifted(what=D1),
     facts.RequestMade(
         id="r-1",
         kind="import",
@@ -105,6 +106,8 @@ FLEET: Final[tuple[AnyFact, ...]] = (
     ),
     facts.NodeLost(node="de-1", at_ms=AT_MS, silent_since_ms=AT_MS - 5000),
     facts.NodeReturned(node="de-1"),
+    facts.NodeCordoned(node="de-1", drain=True),
+    facts.NodeUncordoned(node="de-1"),
     facts.EventRecorded(
         node="de-1",
         boot="b1",
@@ -181,6 +184,9 @@ APPS: Final[tuple[AnyFact, ...]] = (
 TWINS: Final[tuple[AnyFact, ...]] = (
     facts.Denied(what="app:desk", reason="lost key"),
     facts.Denied(what="node:de-1", reason="stolen"),
+    facts.DenialLifted(what="app:desk"),
+    facts.DenialLifted(what="node:de-1"),
+    facts.NodeCordoned(node="de-1", drain=False),
     facts.ModelAllowed(name="acme/llm", version="1.0", digest=D2),
     facts.AppAsked(
         name="desk",

@@ -15,7 +15,7 @@ from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_protocol.views import EventsAnswer, EventsQuery, EventView
 
 from holdfast_controller.logic import status, views
-from holdfast_controller.logic.calls import apps, deployments, imports, requests
+from holdfast_controller.logic.calls import apps, brakes, deployments, imports, requests
 from holdfast_controller.logic.calls.ask import Ask, Outcome, answered
 from holdfast_controller.logic.io import ApiCalled
 from holdfast_controller.logic.state import State
@@ -65,6 +65,8 @@ def decide(ask: Ask, called: ApiCalled, desk: Desk) -> Outcome:
             return _makers(ask, called)
         case "deployments":
             return _deployments(ask, called)
+        case "models" | "nodes" if called.verb != "list":
+            return _brakes(ask, called)
         case _:
             return _listings(ask, called, desk)
 
@@ -113,6 +115,25 @@ def _deployments(ask: Ask, called: ApiCalled) -> Outcome:
             return deployments.undeploy(ask, _body(called, api.AliasCall))
         case "explain":
             return deployments.explain(ask, _body(called, api.AliasCall))
+        case _:
+            raise _missing(called)
+
+
+def _brakes(ask: Ask, called: ApiCalled) -> Outcome:
+    match (called.resource, called.verb):
+        case ("models", "revoke"):
+            return brakes.revoke_model(ask, _body(called, api.RevokeModel))
+        case ("models", "lift"):
+            return brakes.lift_model(ask, _body(called, api.LiftModel))
+        case ("nodes", "revoke"):
+            return brakes.revoke_node(ask, _body(called, api.RevokeNode))
+        case ("nodes", "lift"):
+            return brakes.lift_node(ask, _body(called, api.NodeCall))
+        case ("nodes", "cordon" | "drain"):
+            drain = called.verb == "drain"
+            return brakes.cordon(ask, _body(called, api.NodeCall), drain=drain)
+        case ("nodes", "uncordon"):
+            return brakes.uncordon(ask, _body(called, api.NodeCall))
         case _:
             raise _missing(called)
 

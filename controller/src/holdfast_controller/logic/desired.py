@@ -159,8 +159,9 @@ def _desired(
     state: State, node: Node, parts: tuple[Issuer, CommonParts], replicas: Sequence[Replica]
 ) -> Desired:
     issuer, common = parts
-    zones = () if node.certificate is None else node.certificate.zones
     denied = f"node:{node.id}" in state.denied
+    # A revoked node still hears of the trust that revokes it, and of nothing else.
+    zones = () if node.certificate is None or denied else node.certificate.zones
     here = [] if denied else [each for each in replicas if not each.withdrawn]
     placements = [_placement(state, each, issuer) for each in here]
     return Desired(
@@ -169,7 +170,7 @@ def _desired(
         generation=0,
         issued=0.0,
         placements=tuple(each for each in placements if each is not None),
-        routes=common.routes,
+        routes=() if denied else common.routes,
         grants=tuple(
             sorted(
                 (grant for zone in zones for grant in common.grants.get(zone, ())),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final, TypeVar, assert_never
 
+from holdfast_protocol.views import Duty
 from msgspec.structs import replace
 
 from holdfast_controller.logic import facts
@@ -43,6 +44,7 @@ SiteFact = (
     | facts.NodeCertified
     | facts.VendorTrusted
     | facts.Denied
+    | facts.DenialLifted
 )
 RequestFact = (
     facts.RequestMade
@@ -61,7 +63,14 @@ ModelFact = (
     | facts.ModelCommitted
     | facts.ModelDiscarded
 )
-NodeFact = facts.NodeSeen | facts.NodeLost | facts.NodeReturned | facts.EventRecorded
+NodeFact = (
+    facts.NodeSeen
+    | facts.NodeLost
+    | facts.NodeReturned
+    | facts.NodeCordoned
+    | facts.NodeUncordoned
+    | facts.EventRecorded
+)
 AppFact = facts.AppAsked | facts.AppGranted | facts.AppMinted | facts.ClaimsConfirmed
 
 
@@ -99,18 +108,22 @@ def _site(state: State, fact: SiteFact) -> bool:
             return _put(state.nodes, fact.node, replace(node, certificate=fact))
         case facts.VendorTrusted():
             return _put(state.vendors, fact.vendor, fact.root)
-        case facts.Denied():
+        case facts.Denied() | facts.DenialLifted():
             return _denied(state, fact)
         case _:
             assert_never(fact)
 
 
-def _denied(state: State, fact: facts.Denied) -> bool:
-    changed = _put(state.denied, fact.what, fact.reason)
+def _denied(state: State, fact: facts.Denied | facts.DenialLifted) -> bool:
+    denied = isinstance(fact, facts.Denied)
+    if isinstance(fact, facts.Denied):
+        changed = _put(state.denied, fact.what, fact.reason)
+    else:
+        changed = state.denied.pop(fact.what, None) is not None
     kind, _, name = fact.what.partition(":")
     app = state.apps.get(name) if kind == "app" else None
     if app is not None:
-        changed |= _put(state.apps, name, replace(app, revoked=True))
+        changed |= _put(state.apps, name, replace(app, revoked=denied))
     return changed
 
 
@@ -238,6 +251,11 @@ def _node(state: State, fact: NodeFact) -> bool:
             return lost and _put(state.nodes, fact.node, replace(node, lost_at_ms=fact.at_ms))
         case facts.NodeReturned():
             return _put(state.nodes, fact.node, replace(node, lost_at_ms=None))
+        case facts.NodeCordoned():
+            duty: Duty = "draining" if fact.drain else "cordoned"
+            return _put(state.nodes, fact.node, replace(node, duty=duty))
+        case facts.NodeUncordoned():
+            return _put(state.nodes, fact.node, replace(node, duty="in-service"))
         case _:
             assert_never(fact)
 

@@ -21,7 +21,7 @@ from holdfast_controller.logic import facts, trust
 from holdfast_controller.logic.facts import AnyFact
 from holdfast_controller.logic.state import Request, State
 
-Kind = Literal["vendor", "import", "app", "node", "deny", "allow"]
+Kind = Literal["vendor", "import", "app", "node", "deny", "allow", "lift"]
 
 
 class Asking(msgspec.Struct, frozen=True, kw_only=True):
@@ -75,6 +75,18 @@ def same_open(state: State, proposal: Proposal, asking: Asking) -> Request | Non
         return None
     old = trust.accepted_entries(known.made.role, known.made.payload)
     return known if old == trust.accepted_entries(proposal.role, proposal.payload) else None
+
+
+def ask(state: State, proposal: Proposal, asking: Asking) -> tuple[str, list[AnyFact]]:
+    """Return the id of the request for ``proposal`` and the fact that it waits, if it is new.
+
+    Raises what :func:`made` raises.
+    """
+    known = same_open(state, proposal, asking)
+    if known is not None:
+        return known.made.id, []
+    new = made(state, proposal, asking)
+    return new.id, [new]
 
 
 def find(state: State, request_id: str) -> Request:
@@ -142,7 +154,7 @@ def _completed(
     current = trust.in_force(state).get(role)
     proposal = trust.proposal_of(known)
     content = request.accept(trust.frame(state), proposal, signatures, current)
-    news = trust.accepted(state.founded().name, role, content)
+    news = trust.accepted(state.founded().name, role, content, current)
     # The stamp covers the new file: an agent must never see a signed file that the snapshot
     # does not list, nor wait an hour for it.
     stamp = trust.stamped_with(state, role, content, key, now_s)

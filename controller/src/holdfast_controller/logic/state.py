@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 import msgspec
+from holdfast_protocol.views import Duty
 
 from holdfast_controller.logic import facts
 
@@ -37,6 +38,7 @@ class Node(msgspec.Struct, frozen=True, kw_only=True):
     certificate: facts.NodeCertified | None = None
     seen: facts.NodeSeen | None = None
     lost_at_ms: int | None = None
+    duty: Duty = "in-service"
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
@@ -195,8 +197,17 @@ class State:
 
     def is_denied(self, model: Model) -> bool:
         """Tell whether a denial hits the model: its manifest, a blob, or an ancestor."""
-        known = (*model.facts.digests, model.facts.digest, *model.facts.parents)
-        return any(digest in self.denied for digest in known)
+        return self.denial_of(model) is not None
+
+    def denial_of(self, model: Model) -> str | None:
+        """Return the reason of the denial that hits the model, None if none does."""
+        known = (model.facts.digest, *model.facts.digests, *model.facts.parents)
+        return next((self.denied[digest] for digest in known if digest in self.denied), None)
+
+    def duty(self, node: str) -> Duty:
+        """Return what operators let ``node`` do."""
+        known = self.nodes.get(node)
+        return "in-service" if known is None else known.duty
 
 
 def _place(item: tuple[tuple[str, str], Replica]) -> tuple[str, str]:

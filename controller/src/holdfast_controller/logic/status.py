@@ -59,6 +59,8 @@ def findings(view: View, tail: Tail) -> list[str]:
         how = node_status(state, view.live, node, view.now_s)
         if how in ("down", "late"):
             result.append(f"Node {node} is {how}.")
+        if how == "retired":
+            result.append(f"Node {node} is revoked: {state.denied[f'node:{node}'].rstrip('.')}.")
         report = view.live.report(node)
         if report is not None and (report.epoch, report.generation) > (state.epoch, tail.commit):
             result.append(
@@ -73,6 +75,7 @@ def findings(view: View, tail: Tail) -> list[str]:
         for card in gpus(view).gpus
         if card.state not in ("ok", "stale")
     ]
+    result += _unconfirmed(view)
     for alias, each in sorted(state.deployments.items()):
         how_far = deployment_status(view, each)
         if how_far != "ready":
@@ -82,6 +85,18 @@ def findings(view: View, tail: Tail) -> list[str]:
         result.append("The site's trust has not been stamped for three hours.")
     elif stamp.at_ms / 1000 > view.now_s + CLOCK_SLACK_S:
         result.append("The controller's clock is behind its own last stamp; set it.")
+    return result
+
+
+def _unconfirmed(view: View) -> list[str]:
+    """Return what officers stopped and no node has confirmed: loud until it is proven."""
+    state = view.state
+    result = []
+    for (node, slot), replica in sorted(state.replicas.items()):
+        model = state.models.get(replica.placed.digest)
+        stopped = model is None or state.is_denied(model) or f"node:{node}" in state.denied
+        if replica.withdrawn and stopped:
+            result.append(f"{node} has not confirmed that {slot} stopped.")
     return result
 
 

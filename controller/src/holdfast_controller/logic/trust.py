@@ -101,9 +101,10 @@ def signatures_of(request: Request) -> list[RequestSignature]:
     ]
 
 
-def accepted(site: str, role: str, content: bytes) -> list[AnyFact]:
+def accepted(site: str, role: str, content: bytes, previous: bytes | None = None) -> list[AnyFact]:
     """Return what a role file says once it is in force: itself, then each of its entries.
 
+    ``previous`` is the file it takes the place of; denials that it no longer holds are lifted.
     Its signatures are the caller's to check; raises what reading a role file raises.
     """
     signed = metadata.read_role(role, content, site).signed
@@ -111,8 +112,24 @@ def accepted(site: str, role: str, content: bytes) -> list[AnyFact]:
         facts.RoleFileAccepted(role=role, version=signed.version, content=content)
     ]
     if names.bin_prefix(role) is not None:
-        result += [_says(entry) for entry in entries(role, signed)]
+        said = entries(role, signed)
+        result += _lifted(site, role, previous, said)
+        result += [_says(entry) for entry in said]
     return result
+
+
+def _lifted(
+    site: str, role: str, previous: bytes | None, said: Sequence[Entry]
+) -> list[facts.DenialLifted]:
+    if previous is None or names.bin_prefix(role) != "no":
+        return []
+    kept = {entry.path for entry in said}
+    before = entries(role, metadata.read_role(role, previous, site).signed)
+    return [
+        facts.DenialLifted(what=entry.document.what)
+        for entry in before
+        if entry.path not in kept and isinstance(entry.document, Denial)
+    ]
 
 
 def founding(site: str, files: Mapping[str, bytes]) -> list[AnyFact]:

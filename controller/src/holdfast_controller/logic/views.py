@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import assert_never
+
 from holdfast_protocol import views
 from holdfast_protocol.messages import Device, Report
 
@@ -9,7 +11,7 @@ from holdfast_controller.logic import facts
 from holdfast_controller.logic.live import node_status
 from holdfast_controller.logic.placement import candidates, choose, need
 from holdfast_controller.logic.reconcile import View
-from holdfast_controller.logic.state import Deployment, Model, Node, Replica
+from holdfast_controller.logic.state import Deployment, Model, Node, Replica, State
 
 
 def nodes(view: View) -> views.NodesAnswer:
@@ -40,7 +42,26 @@ def _node(view: View, node: Node) -> views.NodeView:
         slots_total=len(replicas),
         host_memory_total_bytes=None if report is None else report.host_memory_total_bytes,
         host_memory_used_bytes=None if report is None else report.host_memory_used_bytes,
+        duty=node.duty,
+        reason=_why_out(view.state, node),
     )
+
+
+def _why_out(state: State, node: Node) -> str | None:
+    revoked = state.denied.get(f"node:{node.id}")
+    if revoked is not None:
+        return f"An officer revoked it: {revoked.rstrip('.')}."
+    match node.duty:
+        case "in-service":
+            return None
+        case "cordoned":
+            return "Cordoned: nothing new goes there."
+        case "draining":
+            held = len(state.replicas_on(node.id))
+            there = "1 replica is" if held == 1 else f"{held} replicas are"
+            return f"Draining: {there} still there." if held else "Drained: empty."
+        case _:
+            assert_never(node.duty)
 
 
 def gpus(view: View) -> views.GpusAnswer:
@@ -117,6 +138,7 @@ def _model(view: View, model: Model) -> views.ModelView:
         license=about.license,
         operations=about.operations,
         parents=about.parents,
+        reason=view.state.denial_of(model),
     )
 
 
@@ -149,6 +171,8 @@ def _deployment(view: View, deployment: Deployment) -> views.DeploymentView:
 def deployment_status(view: View, deployment: Deployment) -> views.DeploymentStatus:
     """Return ``ready`` once the alias answers somewhere, else how far it is."""
     alias = deployment.wish.alias
+    if _denial(view, deployment) is not None:
+        return "broken"
     route = view.state.routes.get(alias)
     if route is not None and route.targets and route.digest == deployment.wish.digest:
         return "ready"
@@ -158,6 +182,11 @@ def deployment_status(view: View, deployment: Deployment) -> views.DeploymentSta
     if all(_broken(view, each) for each in replicas):
         return "broken"
     return "loading" if any(each.state != "planned" for each in replicas) else "pending"
+
+
+def _denial(view: View, deployment: Deployment) -> str | None:
+    model = view.state.models.get(deployment.wish.digest)
+    return None if model is None else view.state.denial_of(model)
 
 
 def _broken(view: View, replica: Replica) -> bool:
@@ -189,6 +218,9 @@ def _replica(view: View, replica: Replica) -> views.ReplicaView:
 
 def _reason(view: View, deployment: Deployment, replicas: list[Replica]) -> str | None:
     wish = deployment.wish
+    denial = _denial(view, deployment)
+    if denial is not None:
+        return f"{wish.name}@{wish.version} is denied: {denial.rstrip('.')}."
     for each in replicas:
         if each.state == "failed":
             said = each.message or each.code or "it gave no reason"

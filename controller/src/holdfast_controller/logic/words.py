@@ -41,8 +41,15 @@ def sentence(fact: AnyFact) -> str:
             return f"Vendor {fact.vendor} is trusted"
         case facts.Denied():
             return f"{fact.what} is denied: {fact.reason}"
+        case facts.DenialLifted():
+            return f"{fact.what} is denied no longer"
         case facts.NodeSeen() | facts.NodeLost() | facts.NodeReturned() | facts.EventRecorded():
             return _fleet(fact)
+        case facts.NodeCordoned():
+            doing = "is being drained" if fact.drain else "is cordoned"
+            return f"Node {fact.node} {doing}"
+        case facts.NodeUncordoned():
+            return f"Node {fact.node} is in service again"
         case facts.AppAsked():
             return f"Application {fact.name} was asked for in {fact.zone}"
         case facts.AppGranted():

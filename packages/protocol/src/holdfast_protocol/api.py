@@ -29,7 +29,7 @@ HANDS: Final[tuple[Role, ...]] = ("officer", "operator")
 OFFICERS: Final[tuple[Role, ...]] = ("officer",)
 
 RequestStatus = Literal["pending", "approved", "committed", "rejected", "expired"]
-RequestKind = Literal["vendor", "import", "app", "node", "deny", "allow"]
+RequestKind = Literal["vendor", "import", "app", "node", "deny", "allow", "lift"]
 
 
 class Nothing(msgspec.Struct, frozen=True, kw_only=True):
@@ -230,6 +230,30 @@ class AppCredentials(msgspec.Struct, frozen=True, kw_only=True):
     inbox_prefix: str | None = None
 
 
+class RevokeModel(msgspec.Struct, frozen=True, kw_only=True):
+    """Deny a digest: a manifest's, a blob's or an ancestor's; the site need not know it yet."""
+
+    digest: str
+    reason: str = ""
+
+
+class LiftModel(msgspec.Struct, frozen=True, kw_only=True):
+    """Take the denial of a digest back."""
+
+    digest: str
+
+
+class RevokeNode(msgspec.Struct, frozen=True, kw_only=True):
+    """Take a node's site certificate out of force."""
+
+    node: str
+    reason: str = ""
+
+
+class NodeCall(msgspec.Struct, frozen=True, kw_only=True):
+    node: str
+
+
 class Call(NamedTuple):
     """One call: its body, its answer and who may make it."""
 
@@ -241,8 +265,15 @@ class Call(NamedTuple):
 CALLS: Final[dict[str, Call]] = {
     "site.status": Call(Nothing, StatusAnswer, EVERYBODY),
     "nodes.list": Call(Nothing, NodesAnswer, EVERYBODY),
+    "nodes.cordon": Call(NodeCall, NodesAnswer, HANDS),
+    "nodes.uncordon": Call(NodeCall, NodesAnswer, HANDS),
+    "nodes.drain": Call(NodeCall, NodesAnswer, HANDS),
+    "nodes.revoke": Call(RevokeNode, RequestMade, OFFICERS),
+    "nodes.lift": Call(NodeCall, RequestMade, OFFICERS),
     "gpus.list": Call(Nothing, GpusAnswer, EVERYBODY),
     "models.list": Call(Nothing, ModelsAnswer, EVERYBODY),
+    "models.revoke": Call(RevokeModel, RequestMade, OFFICERS),
+    "models.lift": Call(LiftModel, RequestMade, OFFICERS),
     "deployments.list": Call(Nothing, DeploymentsAnswer, EVERYBODY),
     "deployments.deploy": Call(DeployCall, ExplainAnswer, HANDS),
     "deployments.undeploy": Call(AliasCall, DeploymentsAnswer, HANDS),

@@ -9,10 +9,15 @@ import msgspec
 NodeStatus = Literal["ok", "late", "down", "quarantined", "retired"]
 DeploymentStatus = Literal["pending", "loading", "ready", "broken"]
 ModelStatus = Literal["quarantined", "approved", "denied"]
+Duty = Literal["in-service", "cordoned", "draining"]
+"""What operators let a node do: all, nothing new, or nothing once others have its replicas."""
 
 
 class NodeView(msgspec.Struct, frozen=True, kw_only=True):
-    """A node as the controller sees it; ``age_s`` since its last report, None if never."""
+    """A node as the controller sees it; ``age_s`` since its last report, None if never.
+
+    ``reason`` says why it is ``retired``, or what operators let it do no longer.
+    """
 
     id: str
     jurisdiction: str
@@ -30,6 +35,8 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     slots_total: int
     host_memory_total_bytes: int | None
     host_memory_used_bytes: int | None
+    duty: Duty = "in-service"
+    reason: str | None = None
 
 
 class NodesAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,6 +73,8 @@ class ModelView(msgspec.Struct, frozen=True, kw_only=True):
     license: str
     operations: tuple[str, ...]
     parents: tuple[str, ...]
+    reason: str | None = None
+    """Why it is denied, in the officer's words."""
 
 
 class ModelsAnswer(msgspec.Struct, frozen=True, kw_only=True):

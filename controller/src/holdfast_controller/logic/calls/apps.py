@@ -13,7 +13,7 @@ from holdfast_protocol.limits import KIB
 
 from holdfast_controller.logic import facts, requests, trust
 from holdfast_controller.logic.calls.ask import Ask, Outcome, answered
-from holdfast_controller.logic.calls.requests import made_answer
+from holdfast_controller.logic.calls.requests import asked, made_answer
 from holdfast_controller.logic.reconcile import View
 from holdfast_controller.logic.state import App
 
@@ -96,11 +96,7 @@ def revoke(ask: Ask, call: api.AppQuery) -> Outcome:
         by=ask.who,
         now_s=ask.view.now_s,
     )
-    known = requests.same_open(state, proposal, asking)
-    if known is not None:
-        return answered(made_answer(known.made.id, state))
-    made = requests.made(state, proposal, asking)
-    return Outcome([made], lambda: made_answer(made.id, state))
+    return asked(state, proposal, asking)
 
 
 def _record(ask: Ask, call: api.CreateApp) -> AppRecord:

@@ -70,9 +70,17 @@ def explain(ask: Ask, call: api.AliasCall) -> Outcome:
             placements=placements,
             rejections=tuple(rejections),
             sentence=f"{wish.alias} is {views.deployment_status(view, deployment)} with "
-            f"{len(placements)} of {wish.replicas * len(wish.zones)} replicas placed.",
+            f"{len(placements)} of {wish.replicas * len(wish.zones)} replicas placed."
+            f"{_draining(view, wish.alias)}",
         )
     )
+
+
+def _draining(view: View, alias: str) -> str:
+    state = view.state
+    held = [each.placed.node for each in state.replicas_of(alias)]
+    nodes = ", ".join(sorted(node for node in held if state.duty(node) == "draining"))
+    return f" It waits on {nodes} until another place answers." if nodes else ""
 
 
 def _wish(ask: Ask, call: api.DeployCall) -> facts.DeploymentWished:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from holdfast_bundles.site.model import Proposal
 from holdfast_bundles.site.propose import propose_vendor
 from holdfast_bundles.vendor.metadata import check_root
 from holdfast_protocol import api, ids
@@ -49,11 +50,13 @@ def trust_vendor(ask: Ask, call: api.TrustVendor) -> Outcome:
         by=ask.who,
         now_s=now_s,
     )
-    known = requests.same_open(state, proposal, asking)
-    if known is not None:
-        return answered(made_answer(known.made.id, state))
-    made = requests.made(state, proposal, asking)
-    return Outcome([made], lambda: made_answer(made.id, state))
+    return asked(state, proposal, asking)
+
+
+def asked(state: State, proposal: Proposal, asking: requests.Asking) -> Outcome:
+    """Return the outcome of asking officers; the same again answers with the same request."""
+    request_id, made = requests.ask(state, proposal, asking)
+    return Outcome(made, lambda: made_answer(request_id, state))
 
 
 def made_answer(request_id: str, state: State) -> api.RequestMade:

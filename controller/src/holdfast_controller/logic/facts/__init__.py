@@ -11,9 +11,11 @@ from holdfast_controller.logic.facts.every import AnyFact
 from holdfast_controller.logic.facts.fleet import (
     DeviceFact,
     EventRecorded,
+    NodeCordoned,
     NodeLost,
     NodeReturned,
     NodeSeen,
+    NodeUncordoned,
 )
 from holdfast_controller.logic.facts.models import (
     ImportFailed,
@@ -37,6 +39,7 @@ from holdfast_controller.logic.facts.serving import (
 )
 from holdfast_controller.logic.facts.site import (
     ControllerStarted,
+    DenialLifted,
     Denied,
     LeaderTaken,
     NodeCertified,
@@ -58,6 +61,7 @@ __all__ = [
     "AppMinted",
     "ClaimsConfirmed",
     "ControllerStarted",
+    "DenialLifted",
     "Denied",
     "DeploymentWished",
     "DeploymentWithdrawn",
@@ -74,9 +78,11 @@ __all__ = [
     "ModelDiscarded",
     "ModelQuarantined",
     "NodeCertified",
+    "NodeCordoned",
     "NodeLost",
     "NodeReturned",
     "NodeSeen",
+    "NodeUncordoned",
     "ReplicaGone",
     "ReplicaPlaced",
     "ReplicaWithdrawn",

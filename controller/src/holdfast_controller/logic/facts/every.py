@@ -15,9 +15,11 @@ from holdfast_controller.logic.facts.apps import (
 )
 from holdfast_controller.logic.facts.fleet import (
     EventRecorded,
+    NodeCordoned,
     NodeLost,
     NodeReturned,
     NodeSeen,
+    NodeUncordoned,
 )
 from holdfast_controller.logic.facts.models import (
     ImportFailed,
@@ -40,6 +42,7 @@ from holdfast_controller.logic.facts.serving import (
 )
 from holdfast_controller.logic.facts.site import (
     ControllerStarted,
+    DenialLifted,
     Denied,
     LeaderTaken,
     NodeCertified,
@@ -56,11 +59,12 @@ from holdfast_controller.logic.facts.site import (
 
 AnyFact = (
     SiteFounded | ControllerStarted | LeaderTaken | RoleFileAccepted | TrustStamped
-    | NodeCertified | VendorTrusted | Denied
+    | NodeCertified | VendorTrusted | Denied | DenialLifted
     | RequestMade | RequestSigned | RequestCommitted | RequestRejected | RequestExpired
     | ImportStarted | ImportPaused | ImportFailed | ModelQuarantined | ImportWaiting
     | ModelAllowed | ModelCommitted | ModelDiscarded
-    | NodeSeen | NodeLost | NodeReturned | EventRecorded
+    | NodeSeen | NodeLost | NodeReturned | NodeCordoned | NodeUncordoned
+    | EventRecorded
     | DeploymentWished | DeploymentWithdrawn | ReplicaPlaced | ReplicaWithdrawn | ReplicaGone
     | SlotChanged | RouteChanged
     | AppAsked | AppGranted | AppMinted | ClaimsConfirmed

@@ -51,6 +51,19 @@ class NodeReturned(Fact, frozen=True, kw_only=True, tag="node-returned"):
     node: str
 
 
+class NodeCordoned(Fact, frozen=True, kw_only=True, tag="node-cordoned"):
+    """Nothing new goes to a node; with ``drain`` what it serves shall be served elsewhere."""
+
+    node: str
+    drain: bool
+
+
+class NodeUncordoned(Fact, frozen=True, kw_only=True, tag="node-uncordoned"):
+    """A node takes new replicas again."""
+
+    node: str
+
+
 class EventRecorded(Fact, frozen=True, kw_only=True, tag="event-recorded"):
     """What an agent said must not be lost, once per (node, boot, number)."""
 

@@ -55,8 +55,9 @@ class ReplicaWithdrawn(Fact, frozen=True, kw_only=True, tag="replica-withdrawn")
     node: str
     slot: str
     reason: Literal[
-        "undeployed", "replaced", "node-lost", "device-lost", "failed", "denied", "illegal"
-    ]
+        "undeployed", "replaced", "node-lost", "device-lost", "failed", "denied", "illegal",
+        "drained",
+    ]  # fmt: skip
 
 
 class ReplicaGone(Fact, frozen=True, kw_only=True, tag="replica-gone"):

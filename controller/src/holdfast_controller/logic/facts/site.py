@@ -70,11 +70,17 @@ class Denied(Fact, frozen=True, kw_only=True, tag="denied"):
     reason: str
 
 
+class DenialLifted(Fact, frozen=True, kw_only=True, tag="denial-lifted"):
+    """Officers together took a denial back."""
+
+    what: str
+
+
 class RequestMade(Fact, frozen=True, kw_only=True, tag="request-made"):
     """Frozen bytes of one role file wait for officers; ``about`` is the thing decided on."""
 
     id: str
-    kind: Literal["vendor", "import", "app", "node", "deny", "allow"]
+    kind: Literal["vendor", "import", "app", "node", "deny", "allow", "lift"]
     role: str
     version: int
     payload: bytes

@@ -12,7 +12,7 @@ from typing import Literal
 import msgspec
 from holdfast_protocol.limits import DEVICE_RESERVE_BYTES
 from holdfast_protocol.messages import Report
-from holdfast_protocol.views import NodeStatus
+from holdfast_protocol.views import Duty, NodeStatus
 
 from holdfast_controller.logic import facts
 from holdfast_controller.logic.live import Live, node_status
@@ -41,6 +41,7 @@ class Candidate(msgspec.Struct, frozen=True, kw_only=True):
     trust: str
     engine: str
     rooms: tuple[Room, ...]
+    duty: Duty = "in-service"
     aliases: frozenset[str]
     """Aliases of which the node holds a replica that is not withdrawn."""
 
@@ -71,6 +72,7 @@ def _candidate(
         trust="" if seen is None else seen.trust,
         engine="" if seen is None else seen.engine,
         rooms=() if seen is None else _rooms(seen, report, replicas),
+        duty=node.duty,
         aliases=frozenset(each.placed.alias for each in replicas if not each.withdrawn),
     )
 

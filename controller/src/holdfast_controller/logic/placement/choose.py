@@ -7,7 +7,7 @@ was not possible is named with the one constraint that failed first.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, assert_never
 
 import msgspec
 from holdfast_protocol.api import Rejection
@@ -175,6 +175,18 @@ def _state(_: Need, candidate: Candidate) -> _Fails | None:
     return None
 
 
+def _duty(_: Need, candidate: Candidate) -> _Fails | None:
+    match candidate.duty:
+        case "in-service":
+            return None
+        case "cordoned":
+            return _Fails("cordoned", f"{candidate.node} is cordoned: nothing new goes there.")
+        case "draining":
+            return _Fails("draining", f"{candidate.node} is being drained: nothing new goes there.")
+        case _:
+            assert_never(candidate.duty)
+
+
 def _claims_to_be(_: Need, candidate: Candidate) -> _Fails | None:
     signed = candidate.certificate
     if signed is not None and candidate.reported_jurisdiction not in ("", signed.jurisdiction):
@@ -237,5 +249,5 @@ def _mib(size_bytes: int) -> int:
 _Filter = Callable[[Need, Candidate], _Fails | None]
 _LEGAL: Final[tuple[_Filter, ...]] = (_model, _certificate, _territory)
 _FITTING: Final[tuple[_Filter, ...]] = (
-    _state, _claims_to_be, _trust, _engine, _apart, _health, _memory,
+    _state, _duty, _claims_to_be, _trust, _engine, _apart, _health, _memory,
 )  # fmt: skip

@@ -43,7 +43,11 @@ def slots(view: View) -> list[AnyFact]:
 def brokers(view: View) -> list[AnyFact]:
     """Return the brokers whose accounts are no longer those confirmed last."""
     result: list[AnyFact] = []
+    # Only the site's brokers: a node may say whatever it likes under its own name.
+    names = {each.name for each in view.documents.issuer.brokers}
     for broker, report in sorted(view.live.relays.items()):
+        if broker not in names:
+            continue
         known = view.state.confirmed.get(broker)
         accounts = tuple(sorted(set(report.accounts)))
         if known is None or known.accounts != accounts:

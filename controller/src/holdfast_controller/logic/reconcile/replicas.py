@@ -10,9 +10,11 @@ from holdfast_controller.logic import facts
 from holdfast_controller.logic.facts import AnyFact
 from holdfast_controller.logic.placement import Board, candidates, may_stay, need
 from holdfast_controller.logic.reconcile.view import View
-from holdfast_controller.logic.state import Deployment, Replica
+from holdfast_controller.logic.state import Deployment, Replica, State
 
-Gone = Literal["undeployed", "replaced", "node-lost", "device-lost", "failed", "denied", "illegal"]
+Gone = Literal[
+    "undeployed", "replaced", "node-lost", "device-lost", "failed", "denied", "illegal", "drained"
+]
 
 
 def withdrawals(view: View) -> list[AnyFact]:
@@ -29,8 +31,8 @@ def withdrawals(view: View) -> list[AnyFact]:
         if reason is not None:
             result.append(_withdrawn(replica, reason))
     for alias, deployment in sorted(view.state.deployments.items()):
-        surplus = _surplus(deployment.wish, by_alias.get(alias, []))
-        result += [_withdrawn(each, "undeployed") for each in surplus]
+        held = _Held.of(view.state, by_alias.get(alias, []))
+        result += _surplus(view.state, deployment.wish, held)
     return result
 
 
@@ -107,8 +109,10 @@ def _openings(view: View) -> list[_Opening]:
             continue
         for zone in deployment.wish.zones:
             here = [e for e in by_alias.get(alias, []) if e.placed.zone == zone]
-            missing = max(0, deployment.wish.replicas - len(here))
-            given_up = [each for each in here if _given_up(view, each)]
+            # One on a node that is drained answers until another does: it is not moved but doubled.
+            staying = _Held.of(view.state, here).staying
+            missing = max(0, deployment.wish.replicas - len(staying))
+            given_up = [each for each in staying if _given_up(view, each)]
             result += [_Opening(deployment, zone, each) for each in given_up]
             result += [_Opening(deployment, zone, None)] * missing
     return result
@@ -148,14 +152,44 @@ def _unwanted(view: View, deployment: Deployment | None, replica: Replica) -> Go
     return None if stays else "illegal"
 
 
-def _surplus(wish: facts.DeploymentWished, replicas: list[Replica]) -> list[Replica]:
-    result: list[Replica] = []
+class _Held(NamedTuple):
+    """Replicas that stay where they are, and those on nodes that are being drained.
+
+    Those that answer come first, then the older ones.
+    """
+
+    staying: list[Replica]
+    leaving: list[Replica]
+
+    @classmethod
+    def of(cls, state: State, replicas: list[Replica]) -> _Held:
+        """Return ``replicas`` parted."""
+        ranked = sorted(replicas, key=lambda e: (not _answers(state, e), e.placed.generation))
+        parts: tuple[list[Replica], list[Replica]] = ([], [])
+        for each in ranked:
+            parts[state.duty(each.placed.node) == "draining"].append(each)
+        return cls(*parts)
+
+    def within(self, zone: str) -> _Held:
+        """Return the part in ``zone``."""
+        return _Held(*([each for each in part if each.placed.zone == zone] for part in self))
+
+
+def _surplus(state: State, wish: facts.DeploymentWished, replicas: _Held) -> list[AnyFact]:
+    result: list[AnyFact] = []
     for zone in wish.zones:
-        here = [each for each in replicas if each.placed.zone == zone]
-        # The oldest that answer stay.
-        here.sort(key=lambda each: (each.state != "ready", each.placed.generation))
-        result += here[wish.replicas :]
+        here = replicas.within(zone)
+        kept = here.staying[: wish.replicas]
+        result += [_withdrawn(each, "undeployed") for each in here.staying[wish.replicas :]]
+        waited_for = sum(1 for each in kept if not _answers(state, each))
+        owed = waited_for + wish.replicas - len(kept)
+        result += [_withdrawn(each, "drained") for each in here.leaving[owed:]]
     return result
+
+
+def _answers(state: State, replica: Replica) -> bool:
+    node = state.nodes.get(replica.placed.node)
+    return replica.state == "ready" and node is not None and node.lost_at_ms is None
 
 
 def _withdrawn(replica: Replica, reason: Gone) -> facts.ReplicaWithdrawn:
