@@ -58,6 +58,13 @@ def test_what_stands_before_a_members_verb_is_handed_on(
     assert str(desk.root / "none") in said["error"]["message"]
 
 
+def test_a_members_verb_takes_the_shared_options_too(desk: Desk) -> None:
+    said = desk.run("bundle", "inspect", "/nowhere", "--as", "officer-1", "--site", "/x", "--json")
+    assert said.json["error"]["code"] != "BAD_REQUEST"
+    assert desk.run("lab", "status", "--as", "officer-1", "--site", "/x").code == 2
+    assert "--as WHO" in desk.run("lab", "status", "--help").out
+
+
 def test_the_console_refuses_a_terminal_that_cannot_carry_it(
     desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:

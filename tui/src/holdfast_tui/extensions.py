@@ -13,6 +13,8 @@ import typer
 from holdfast_protocol.errors import Code, HoldfastError
 from typer.core import TyperGroup
 
+from holdfast_tui import options
+
 GROUP: Final = "holdfast.commands"
 
 
@@ -32,6 +34,7 @@ def load(point: EntryPoint) -> TyperGroup:
     app.rich_markup_mode = None  # plain text: no boxes, no colours, the same as everywhere
     group = typer.main.get_group(app)
     group.name = point.name
+    options.share_with_member(group)
     return group
 
 

@@ -36,22 +36,33 @@ def _declared(
 
 def share(group: TyperGroup) -> None:
     """Give every verb below ``group``, and the groups themselves, the shared options."""
+    _spread(group, _shared(), groups=True)
+
+
+def share_with_member(group: TyperGroup) -> None:
+    """Give a member's verbs those shared options that they do not have of their own."""
+    _spread(group, _shared(), groups=False)
+
+
+def _shared() -> list[TyperOption]:
     template = typer.Typer(add_completion=False)
     template.command()(_declared)
     shared = [p for p in typer.main.get_command(template).params if isinstance(p, TyperOption)]
     for option in shared:
         option.expose_value = False
         option.callback = _remember
-    _spread(group, shared)
+    return shared
 
 
-def _spread(group: TyperGroup, shared: list[TyperOption]) -> None:
-    group.params.extend(shared)
+def _spread(group: TyperGroup, shared: list[TyperOption], *, groups: bool) -> None:
+    if groups:
+        group.params.extend(shared)
     for command in group.commands.values():
         if isinstance(command, TyperGroup):
-            _spread(command, shared)
-        else:
-            command.params.extend(shared)
+            _spread(command, shared, groups=groups)
+            continue
+        taken = {name for own in command.params for name in own.opts}
+        command.params.extend(one for one in shared if taken.isdisjoint(one.opts))
 
 
 def _remember(ctx: Context, option: Parameter, value: str | Path | bool | None) -> None:

@@ -8,6 +8,7 @@ from typing import Annotated, NamedTuple
 
 import msgspec
 import typer
+from holdfast_protocol import ids
 from holdfast_protocol.api import (
     Nothing,
     RejectRequest,
@@ -89,7 +90,8 @@ def approve(
     one.say("\n".join(officers.review_lines(officers.checked(detail))))
     asks = one.interactive and sys.stdin.isatty() and not yes
     if asks and not typer.confirm(f"Sign this as {one.person}?", default=False, err=True):
-        raise HoldfastError(Code.CANCELLED, f"Nothing was signed; {request_id} waits.")
+        one.say(f"Nothing was signed; {clean(request_id)} waits.")
+        raise typer.Exit(3)
     call = officers.signature(detail.request.id, detail.payload, key_file)
     done = one.ask(lambda client: _send(one, client, call))
     lines = [_standing(done.view)]
@@ -190,7 +192,8 @@ async def _send(one: Invocation, client: Client, call: SignRequest) -> _Approved
     if view.kind == "app" and view.state == "committed":
         from holdfast_tui import officers
 
-        folder = one.site.credentials / officers.checked(detail).subject
+        name = ids.token(officers.checked(detail).subject, "application")
+        folder = one.site.credentials / name
         if not await grants.complete(client, folder, wait_s=grants.GRANT_S):
             folder = None
     return _Approved(view, folder)
