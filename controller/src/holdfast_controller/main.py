@@ -8,6 +8,7 @@ import json
 import logging
 import signal
 import sys
+from collections.abc import Awaitable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -20,10 +21,12 @@ from holdfast_protocol.configs import ControllerConfig, Founding, load
 from holdfast_protocol.errors import Code, HoldfastError
 
 from holdfast_controller.adapters.clock import SteadyClock
+from holdfast_controller.adapters.fence import Fence
 from holdfast_controller.adapters.journal_settings import JournalSettings
 from holdfast_controller.adapters.publisher import Publisher
 from holdfast_controller.adapters.services import Services
 from holdfast_controller.adapters.sqlite_journal import open_journal
+from holdfast_controller.journal.port import Journal
 from holdfast_controller.logic.core import Setup
 from holdfast_controller.logic.desired import Issuer
 from holdfast_controller.shell import Controller, Outside
@@ -66,7 +69,9 @@ async def run(config: ControllerConfig) -> None:
         for each in controllers:
             each.bus_returned()
 
+    fence = Fence(Path(config.highwater) / "fence.json")
     async with open_journal(settings) as journal:
+        fence.check(journal.tail.commit)
         founding = load(config.founding, Founding) if journal.tail.commit == 0 else None
         setup = _setup(config, key, founding)
         bus = await connect(
@@ -86,7 +91,18 @@ async def run(config: ControllerConfig) -> None:
                 )
             )
             controllers.append(controller)
-            await controller.run(setup, done)
+            await _fenced(controller.run(setup, done), fence, journal)
+
+
+async def _fenced(running: Awaitable[None], fence: Fence, journal: Journal) -> None:
+    """Run, and fence off a journal that turns out to be older than what was published."""
+    try:
+        await running
+    except* HoldfastError as group:
+        error = _first(group)
+        if error.code is Code.JOURNAL_ROLLBACK:
+            fence.close(journal.tail.commit, error.message)
+        raise
 
 
 def _setup(config: ControllerConfig, key: Ed25519PrivateKey, founding: Founding | None) -> Setup:
