@@ -55,7 +55,7 @@ async def measure(seconds: float) -> dict[str, float]:
             rows += len(site.gpus)
             painted, pressed = app.canvas.painted, time.monotonic()
             app.simulate_key("j")
-            while app.canvas.painted == painted:
+            while app.canvas.painted == painted:  # noqa: ASYNC110 - painting has no event
                 await asyncio.sleep(0)
             keys.append(time.monotonic() - pressed)
             await asyncio.sleep(max(0.0, PERIOD_S - (time.monotonic() - turn)))
