@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import pytest
-from holdfast_policy.logic.default import DefaultPolicy
 from holdfast_policy.logic.labels import (
     Classification,
     Label,
@@ -19,6 +18,8 @@ from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_protocol.ids import Jurisdiction, Zone
 from hypothesis import given
 from hypothesis import strategies as st
+
+from tests.unit.policy.policy_worlds import quiet
 
 
 def jurisdictions(*names: str) -> tuple[Jurisdiction, ...]:
@@ -37,6 +38,7 @@ PARENTS = {
 }
 ZONES = {"de": "DE", "fr": "FR", "ch": "CH", "by": "DE-BY"}
 REGISTRY = Registry(PARENTS, {Zone(z): Jurisdiction(j) for z, j in ZONES.items()})
+POLICY = quiet(REGISTRY)
 
 names = st.sampled_from(sorted(PARENTS))
 labels = st.builds(
@@ -115,7 +117,6 @@ def test_a_narrowed_label_never_allows_what_the_ceiling_denies(
     label = narrowed(top, said)
     if label is None:
         return
-    policy = DefaultPolicy(REGISTRY)
 
     def allowed(of: Label) -> bool:
         question = Question(
@@ -133,7 +134,7 @@ def test_a_narrowed_label_never_allows_what_the_ceiling_denies(
             model=ModelFacts(digest="sha256:00"),
             now_s=1.0,
         )
-        return policy.decide(question).allowed
+        return POLICY.decide(question).allowed
 
     assert allowed(top) or not allowed(label)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from holdfast_bundles.site.client import SiteTrust
-from holdfast_policy.logic.default import DefaultPolicy
+from holdfast_policy.base import base_policy
 from holdfast_policy.logic.registry import of_zones
 from holdfast_policy.tickets import PairKeys
 from holdfast_protocol import configs
@@ -23,6 +23,7 @@ from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_protocol.limits import ROOT_BYTES
 
 from holdfast_agent.engines.local import infer
+from holdfast_agent.gateway.alarm import PolicyAlarm
 from holdfast_agent.gateway.service import Service
 from holdfast_agent.gateway.shell import Knowledge, serve
 from holdfast_agent.gateway.trust import NoTrust
@@ -64,7 +65,7 @@ async def run(config: GatewayConfig) -> None:
 
 
 def assemble(config: GatewayConfig, bus: Core) -> tuple[Service, World, Knowledge]:
-    """Return the gateway's parts on ``bus``; raises ``CONFIG_INVALID`` and what the root does."""
+    """Return the gateway's parts on ``bus``; raises ``CONFIG_INVALID`` and ``POLICY_INVALID``."""
     try:
         private = X25519PrivateKey.from_private_bytes(bytes.fromhex(_private(config.x25519_key)))
         world = World(config.node, bytes.fromhex(config.controller_key), NoTrust())
@@ -72,7 +73,7 @@ def assemble(config: GatewayConfig, bus: Core) -> tuple[Service, World, Knowledg
         raise HoldfastError(Code.CONFIG_INVALID, "A key of the gateway is none.") from error
     trust = SiteTrust(Path(config.trust), _read(config.root, ROOT_BYTES), config.site)
     registry = of_zones(config.zones)
-    judge = Judge(DefaultPolicy(registry), registry)
+    judge = Judge(base_policy(registry, PolicyAlarm()), registry)
 
     def public_of(node: str) -> bytes | None:
         return world.trust.exchange_key(node)

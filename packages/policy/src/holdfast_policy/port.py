@@ -6,13 +6,20 @@ asker verified itself; a policy never looks anything up.
 
 from __future__ import annotations
 
-from typing import Literal, Protocol
+from collections.abc import Callable
+from typing import Final, Literal, Protocol
 
 import msgspec
 
 from holdfast_policy.logic.labels import Classification, Label
 
 Act = Literal["infer", "grant", "place"]
+
+ENGINE_ERROR: Final = "engine-error"
+"""The rule of a denial because the policy engine could not decide."""
+DISAGREEMENT: Final = "disagreement"
+"""The rule of a denial because the engine allowed what an invariant forbids."""
+RESERVED_RULES: Final = frozenset({ENGINE_ERROR, DISAGREEMENT})
 
 
 class AppFacts(msgspec.Struct, frozen=True, kw_only=True):
@@ -80,3 +87,7 @@ class Policy(Protocol):
     def decide(self, question: Question) -> Decision:
         """Return the decision; never raises for a question that is well formed."""
         ...
+
+
+Alarm = Callable[[Question, Decision], None]
+"""Told of a question and its denial by a reserved rule; counts and tells people. May not raise."""

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 from holdfast_protocol.codec import decode, encode
 from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_protocol.limits import KIB, SEEN_REQUESTS, TICKET_LIFE_S
-from holdfast_protocol.messages import Operation
+from holdfast_protocol.messages import Count, Operation
 
 from holdfast_policy.logic.labels import Narrowing
 
@@ -44,9 +44,9 @@ class RunTicket(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     origin: str
     target: str
     slot: str
-    epoch: int
-    expires_ms: int
-    deadline_ms: int
+    epoch: Count
+    expires_ms: Count
+    deadline_ms: Count
     stream: bool
     narrowing: Narrowing
     label_digest: str

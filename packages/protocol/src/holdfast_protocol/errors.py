@@ -55,6 +55,7 @@ class Code(enum.StrEnum):
     OPERATION_UNSUPPORTED = "OPERATION_UNSUPPORTED"
     PLAN_STALE = "PLAN_STALE"
     POLICY_EXPIRED = "POLICY_EXPIRED"
+    POLICY_INVALID = "POLICY_INVALID"
     # usage (2)
     BAD_NAME = "BAD_NAME"
     BAD_REQUEST = "BAD_REQUEST"
@@ -184,6 +185,9 @@ TABLE: Final[dict[Code, Meaning]] = {
     ),
     Code.PLAN_STALE: Meaning(3, 409, "The site has changed since the plan was made; plan again."),
     Code.POLICY_EXPIRED: Meaning(3, 403, "Officers must bring a current policy."),
+    Code.POLICY_INVALID: Meaning(
+        3, 403, "Correct the policy where the message says; nothing was changed."
+    ),
     Code.BAD_NAME: Meaning(2, 400, "Use lower-case letters, digits and hyphens, at most 63."),
     Code.BAD_REQUEST: Meaning(2, 400, "Correct the request; the message says which part."),
     Code.NOT_FOUND: Meaning(

@@ -50,6 +50,29 @@ TOKEN_LENGTH: Final = 63
 JURISDICTIONS_PER_LABEL: Final = 64
 ALIASES_PER_APP: Final = 64
 
+# Numbers, texts and lists in messages. 2**53 is what JSON of every language holds exactly; the
+# clock ends in the year 5138; a node's whole report stays far below what a commit may hold.
+REPORT_BYTES: Final = 512 * KIB
+EVENT_BYTES: Final = 16 * KIB
+COUNT_MAX: Final = 2**53
+CLOCK_S_MAX: Final = 1e11
+WORD_LENGTH: Final = 256
+SENTENCE_LENGTH: Final = 4096
+NAMES_PER_LIST: Final = 256
+URLS_MAX: Final = 64
+DEVICES_PER_NODE: Final = 256
+SLOTS_PER_NODE: Final = 1024
+ROUTES_MAX: Final = 4096
+GRANTS_MAX: Final = 100_000
+
+# Policy. The parser is native code: brackets nested some seven hundred deep end the process.
+POLICY_BYTES: Final = 256 * KIB
+POLICY_DEPTH: Final = 32
+POLICY_WORD_BYTES: Final = 1 * KIB
+POLICIES_MAX: Final = 200
+DECISIONS_KEPT: Final = 4096
+WORLDS_KEPT: Final = 1024
+
 # Inference.
 DEADLINE_MS_CAP: Final = 600_000
 KEEP_ALIVE_S: Final = 2.0

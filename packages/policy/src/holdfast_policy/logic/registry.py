@@ -8,6 +8,7 @@ covered by nothing.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping
+from types import MappingProxyType
 from typing import Final
 
 from holdfast_protocol.errors import Code, HoldfastError
@@ -49,9 +50,20 @@ class Registry:
             _named(token, zone)
             if where not in parents:
                 raise _invalid(f"{where} of zone {zone} is not listed")
+        self._parents = {name: frozenset(above) for name, above in parents.items()}
         self._zones = dict(zones)
         self._above = {name: _ancestors(name, parents) for name in parents}
         self._below = _inverted(self._above)
+
+    @property
+    def parents(self) -> Mapping[Jurisdiction, frozenset[Jurisdiction]]:
+        """Every jurisdiction with its parents, as they were listed."""
+        return MappingProxyType(self._parents)
+
+    @property
+    def zones(self) -> Mapping[Zone, Jurisdiction]:
+        """Every zone's jurisdiction, as they were listed."""
+        return MappingProxyType(self._zones)
 
     def __contains__(self, name: object) -> bool:
         return name in self._above

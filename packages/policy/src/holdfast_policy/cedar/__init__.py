@@ -1,0 +1,1 @@
+"""Cedar behind one fail-closed module: what it sees, the engine itself, and the shell around it."""
