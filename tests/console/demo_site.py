@@ -11,7 +11,16 @@ from pathlib import Path
 from typing import Final
 
 import msgspec
-from holdfast_bundles.site import AppRecord, Ed25519Key, generate_key, propose_app, propose_vendor
+from holdfast_bundles.site import (
+    AppRecord,
+    Ed25519Key,
+    generate_key,
+    names,
+    propose_app,
+    propose_deny,
+    propose_vendor,
+    propose_withdraw,
+)
 from holdfast_bundles.site.model import Proposal, RequestSignature
 from holdfast_bundles.site.request import check_signature
 from holdfast_protocol import api, codec, subjects
@@ -206,6 +215,33 @@ class DemoSite:
                 alias = codec.decode(body, api.AliasCall).alias
                 self.deployments = [d for d in self.deployments if d.alias != alias]
                 return DeploymentsAnswer(deployments=tuple(self.deployments))
+            case _:
+                return self._brakes(name, body)
+
+    def _brakes(self, name: str, body: bytes) -> msgspec.Struct:
+        match name:
+            case "models.revoke":
+                model = codec.decode(body, api.RevokeModel)
+                denial = propose_deny(self.world.at(), model.digest, model.reason)
+                return self._made(self._open("deny", denial, f"Deny {model.digest}."))
+            case "models.lift":
+                target = names.deny_target(codec.decode(body, api.LiftModel).digest)
+                lifted = propose_withdraw(self.world.at(), "no", target)
+                return self._made(self._open("lift", lifted, f"Lift {target}."))
+            case "nodes.revoke":
+                revoked = codec.decode(body, api.RevokeNode)
+                denial = propose_deny(self.world.at(), f"node:{revoked.node}", revoked.reason)
+                return self._made(self._open("deny", denial, f"Revoke {revoked.node}."))
+            case "nodes.cordon" | "nodes.uncordon" | "nodes.drain":
+                named = codec.decode(body, api.NodeCall).node
+                duty = {"cordon": "cordoned", "drain": "draining"}.get(name[6:], "in-service")
+                self.nodes = [
+                    msgspec.structs.replace(one, duty=duty, reason=f"It is {duty}.")
+                    if one.id == named
+                    else one
+                    for one in self.nodes
+                ]
+                return NodesAnswer(nodes=tuple(self.nodes))
             case _:
                 raise HoldfastError(Code.NOT_FOUND, f"There is no call {name}.")
 

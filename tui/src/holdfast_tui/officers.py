@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 import msgspec
+from holdfast_bundles.site import names
 from holdfast_bundles.site.keyfile import read_key
 from holdfast_bundles.site.request import sign_payload
 from holdfast_bundles.site.review import Review, ReviewEntry, review
@@ -53,8 +54,17 @@ class ExportedSignature(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def checked(detail: RequestDetail) -> Review:
-    """Return the review of a request's payload; raises ``OTHER_BYTES`` where its id lies."""
+    """Return the review of a request's payload; raises ``OTHER_BYTES`` where its id lies.
+
+    A file that withdraws everything does not say what: its name must be the bin of the thing
+    that the request claims to be about.
+    """
     shown = review(detail.payload)
+    prefix = names.bin_prefix(shown.role)
+    if not shown.entries and names.bin_of(prefix or "no", detail.request.subject) != shown.role:
+        raise HoldfastError(
+            Code.OTHER_BYTES, f"{detail.request.id} withdraws another thing than it says."
+        )
     if shown.sha256 != detail.request.sha256:
         raise HoldfastError(
             Code.OTHER_BYTES, f"The bytes of {detail.request.id} are not those it names."

@@ -13,6 +13,7 @@ from typer.core import TyperCommand, TyperGroup
 from holdfast_tui import extensions, invocation, options
 from holdfast_tui.verbs import (
     commands_apps,
+    commands_brakes,
     commands_console,
     commands_deployments,
     commands_imports,
@@ -79,6 +80,7 @@ def tree() -> Root:
         commands_imports.app,
         commands_deployments.app,
         commands_apps.app,
+        commands_brakes.app,
         commands_inference.app,
         commands_console.app,
     ):

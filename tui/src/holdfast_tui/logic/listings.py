@@ -36,7 +36,7 @@ class Listing(NamedTuple):
 def nodes(views: Sequence[NodeView]) -> Listing:
     """Every node, one line each."""
     return Listing(
-        _heads("NODE JURISDICTION STATE >AGE GATEWAY >READY TRUST >MEMORY ISOLATION"),
+        _heads("NODE JURISDICTION STATE >AGE GATEWAY >READY TRUST >MEMORY ISOLATION WHY"),
         [
             (
                 one.id,
@@ -48,6 +48,7 @@ def nodes(views: Sequence[NodeView]) -> Listing:
                 one.trust or NOT_KNOWN,
                 numbers.used(one.host_memory_used_bytes, one.host_memory_total_bytes),
                 one.isolation or NOT_KNOWN,
+                one.reason or "-",
             )
             for one in views
         ],

@@ -53,6 +53,7 @@ def _node(one: NodeView, since_s: float) -> Row:
     age_s = None if one.age_s is None else one.age_s + since_s
     behind = one.desired_generation - one.generation
     notes = [
+        (one.reason or "").rstrip("."),
         "gateway is down" if one.gateway == "down" else "",
         f"{behind} documents behind" if behind > 0 else "",
         f"trust is {one.trust}" if one.trust not in ("fresh", "offline_ok", "") else "",
