@@ -139,7 +139,8 @@ def chat(demo: Demo) -> None:
     """Stream a chat from the random model."""
     demo.title("Stream a chat (random weights: expect nonsense, word by word)")
     demo.run("deploy", f"{TINY}@1", "--alias", "babble", "--zone", "de", "--wait", "60")
-    demo.show("infer", "babble", "--op", "chat", "--stream", "Once upon a time", who="triage")
+    words = ("infer", "babble", "--op", "chat", "--stream", "--max-tokens", "48")
+    demo.show(*words, "Once upon a time", who="triage")
 
 
 def refusals(demo: Demo) -> None:
