@@ -19,9 +19,9 @@ INGRESS_QUEUE: Final = "ingress"
 
 DOCUMENTED: Final[dict[str, str]] = {
     "hf.v1.des.<node>": "controller to agent and broker relay: the desired document",
-    "hf.v1.cmd.<node>.<verb>": "controller to agent: a command, idempotent by its id",
+    "hf.v1.cmd.<node>.<verb>": "controller to agent: a command, idempotent by its id (none yet)",
     "hf.v1.evt.<node>.<kind>": "agent to controller: a fact that must not be lost",
-    "hf.v1.tel.<node>.<kind>": "agent to whoever is permitted: numbers, 1 Hz, lossy",
+    "hf.v1.tel.<node>.<kind>": "agent to whoever is permitted: lossy numbers (none yet, see hb)",
     "hf.v1.hb.<node>": "agent or relay to whoever is permitted: the absolute report, 1 Hz",
     "hf.v1.tuf.<node>": "agent to controller: a role file by name, verbatim",
     "hf.v1.api.<who>.<resource>.<verb>": "console and commands to controller",
