@@ -15,7 +15,7 @@ from typing import assert_never
 
 from holdfast_bundles.site.client import SiteTrust
 from holdfast_bundles.site.fetch import Unreachable
-from holdfast_protocol.errors import HoldfastError
+from holdfast_protocol.errors import Code, HoldfastError
 
 from holdfast_agent.adapters import host
 from holdfast_agent.adapters.artifacts import Artifacts, ModelFiles
@@ -59,7 +59,7 @@ class Agent:
         self._core = core
         self._world = world
         self._queue: asyncio.Queue[io.Input] = asyncio.Queue()
-        self._files: dict[str, ModelFiles] = {}
+        self._files: dict[str, tuple[int, ModelFiles]] = {}
         self._engines: EngineHost | None = None
 
     def tell(self, given: io.Input) -> None:
@@ -112,7 +112,7 @@ class Agent:
             case io.Fetch():
                 group.create_task(self._fetch(effect))
             case io.StartEngine():
-                engines.start(group, effect, self._files[effect.placement.slot])
+                self._start(group, engines, effect)
             case io.StopEngine():
                 group.create_task(engines.stop(effect))
             case io.PublishReport():
@@ -128,6 +128,21 @@ class Agent:
                 world.files.store_accepted(effect.digests)
             case _:
                 assert_never(effect)
+
+    def _start(self, group: asyncio.TaskGroup, engines: EngineHost, order: io.StartEngine) -> None:
+        """Load what was verified for this very attempt, never what an older one left."""
+        attempt, files = self._files[order.placement.slot]
+        if attempt == order.attempt:
+            engines.start(group, order, files)
+            return
+        self.tell(
+            io.Failed(
+                slot=order.placement.slot,
+                attempt=order.attempt,
+                code=Code.BLOB_MISSING.value,
+                message="The files of another attempt lie here.",
+            )
+        )
 
     async def _report(self, effect: io.PublishReport) -> None:
         try:
@@ -176,7 +191,8 @@ class Agent:
                 )
             )
             return
-        self._files[placement.slot] = files
+        if attempt >= self._files.get(placement.slot, (0, files))[0]:
+            self._files[placement.slot] = (attempt, files)
         self.tell(io.Fetched(slot=placement.slot, attempt=attempt))
 
     async def _ticks(self) -> None:

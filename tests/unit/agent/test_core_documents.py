@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 from holdfast_agent.logic import io
+from msgspec.structs import replace
 
 from tests.unit.agent.core_world import Agent, placement
 
@@ -77,4 +78,43 @@ def test_what_is_not_to_be_followed_is_told_once_and_not_stored(case: str) -> No
     effects = agent.tell(io.DesiredArrived(document=document))
     assert len([e for e in effects if isinstance(e, io.RecordEvent)]) == 1
     assert len(agent.asked(io.StoreDesired)) == stored
+    assert list(agent.core.slots) == ["chat-1"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"model": "no-slash"},
+        {"manifest_digest": "sha256:../../etc"},
+        {"version": "../1"},
+        {"slot": "../../agent"},
+        {"slot": "a\nb"},
+        {"zone": "*"},
+        {"alias": "a.b"},
+    ],
+    ids=lambda change: " ".join(map(str, change)),
+)
+def test_a_document_with_names_that_are_none_is_refused_before_it_is_kept(
+    change: dict[str, str],
+) -> None:
+    """A document that is kept is read at every start: one that cannot be judged would stay."""
+    agent = Agent()
+    agent.desire(5, placement())
+    evil = agent.document(6, placement(), replace(placement("code"), **change))
+    effects = agent.tell(io.DesiredArrived(document=evil))
+    assert not [effect for effect in effects if isinstance(effect, io.StoreDesired)]
+    (event,) = [effect.event for effect in effects if isinstance(effect, io.RecordEvent)]
+    assert event.kind == "desired-refused"
+    assert list(agent.core.slots) == ["chat-1"]
+
+
+def test_a_document_that_the_disk_did_not_take_is_stored_when_it_comes_again() -> None:
+    agent = Agent()
+    document = agent.document(5, placement())
+    agent.tell(io.DesiredArrived(document=document))
+    agent.tell(io.DesiredNotStored())
+    assert not agent.core.slots
+    (store,) = agent.tell(io.DesiredArrived(document=document))[:1]
+    assert isinstance(store, io.StoreDesired)
+    agent.tell(io.DesiredStored(digest=store.digest))
     assert list(agent.core.slots) == ["chat-1"]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import pytest
 from holdfast_agent.logic import io
 from holdfast_agent.logic.slot import BACKOFF_MAX_S, DRAIN_S
+from holdfast_protocol.codec import decode, encode
 from holdfast_protocol.limits import GIB
+from holdfast_protocol.messages import NodeEvent, Report
+from msgspec.structs import replace
 
 from tests.unit.agent.core_world import GPU, Agent, Trust, digest, placement
 
@@ -206,3 +209,42 @@ def test_a_report_says_what_the_device_and_the_slots_are() -> None:
     (slot,) = report.slots
     assert (slot.slot, slot.state, slot.memory_bytes) == ("chat-1", "ready", 3 * GIB)
     assert (report.jurisdiction, report.zones, report.trust) == ("DE", ("de",), "fresh")
+
+
+def test_a_running_slot_cannot_be_given_another_models_name() -> None:
+    """Else a stolen controller's key would save a denied model: it would be judged as another."""
+    agent = Agent()
+    agent.desire(1, placement())
+    agent.serve("chat")
+    other = replace(placement("code"), slot="chat-1")
+    agent.desire(2, other)
+    assert not agent.offered()["chat-1"].accept
+    assert agent.core.slots["chat-1"].placement.manifest_digest == digest("chat")
+    view = Trust(snapshot=2, approved={digest("code")}, denials={digest("chat")})
+    agent.tell(io.TrustRefreshed(view=view))
+    assert [stop.slot for stop in agent.asked(io.StopEngine)] == ["chat-1"]
+    agent.tell(io.EngineStopped(slot="chat-1", attempt=1))
+    agent.tick(1.0)
+    # Only now the new replica begins, as an attempt of its own.
+    slot = agent.core.slots["chat-1"]
+    assert (slot.placement.manifest_digest, slot.state) == (digest("code"), "fetching")
+    assert slot.attempt > 1
+
+
+def test_a_new_ticket_disturbs_nothing() -> None:
+    agent = Agent()
+    agent.desire(1, placement())
+    agent.serve("chat")
+    agent.desire(2, replace(placement(), ticket=b"tomorrow's", blobs_urls=("https://other",)))
+    assert agent.offered()["chat-1"].accept
+    assert agent.core.slots["chat-1"].placement.ticket == b"tomorrow's"
+
+
+def test_no_word_of_an_engine_makes_a_report_that_is_refused() -> None:
+    agent = Agent()
+    agent.desire(1, placement())
+    failed = replace(agent.failed("chat-1"), message="x" * 100_000)
+    agent.tell(failed)
+    agent.tick(2.0)
+    decode(encode(agent.asked(io.PublishReport)[-1].report), Report)
+    decode(encode(agent.asked(io.RecordEvent)[-1].event), NodeEvent)

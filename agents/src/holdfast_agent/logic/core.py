@@ -8,11 +8,9 @@ core.
 
 from __future__ import annotations
 
-import hashlib
 from dataclasses import dataclass, field
 from typing import assert_never
 
-from holdfast_protocol.codec import decode
 from holdfast_protocol.errors import HoldfastError
 from holdfast_protocol.limits import REPORT_EVERY_S
 from holdfast_protocol.messages import (
@@ -23,12 +21,11 @@ from holdfast_protocol.messages import (
     Placement,
     Report,
 )
-from holdfast_protocol.signed import DESIRED_CONTEXT, SignedDocument, open_signed
 
 from holdfast_agent.logic import io, report
 from holdfast_agent.logic.ledger import drift, loading
-from holdfast_agent.logic.slot import BUSY, STOP_GRACE_S, Slot
-from holdfast_agent.logic.stamp import Stamp, judge
+from holdfast_agent.logic.slot import BUSY, MESSAGE_LENGTH, STOP_GRACE_S, Slot
+from holdfast_agent.logic.stamp import Stamp, judge, read
 
 TRUST_EVERY_S = 60.0
 TRUST_AGAIN_S = 3.0
@@ -99,6 +96,8 @@ class Core:
             case io.DesiredStored():
                 if self._storing is not None and self._storing.stamp.digest == given.digest:
                     self._accepted, self._storing = self._storing, None
+            case io.DesiredNotStored():
+                self._storing = None
             case io.TrustRefreshed():
                 self._refreshing = False
                 self._refreshed_at_s = now_s
@@ -130,12 +129,9 @@ class Core:
 
     def _desired_arrived(self, now_s: float, document: bytes) -> list[io.Effect]:
         try:
-            signed = decode(document, SignedDocument)
-            payload = open_signed(signed, self.identity.controller_key, DESIRED_CONTEXT)
-            desired = decode(payload, Desired)
+            desired, digest = read(document, self.identity.controller_key)
         except HoldfastError as error:
             return [self._event(now_s, "desired-refused", "desired", error.code, error.message)]
-        digest = "sha256:" + hashlib.sha256(payload).hexdigest()
         newest = self._storing or self._accepted
         match judge(self.identity.node, desired, digest, newest.stamp if newest else None):
             case "accept":
@@ -227,11 +223,13 @@ class Core:
                 self.slots[name] = Slot(placement=placement)
         for name in sorted(self.slots):
             slot = self.slots[name]
-            if name in wanted:
-                slot.placement = wanted[name]
+            if name in wanted and slot.takes(wanted[name]):
                 effects += self._advance(now_s, slot)
             else:
                 effects += self._retire(now_s, slot)
+                if name in wanted and slot.state == "stopped" and not slot.stopping:
+                    # Attempts count on: a late answer to the old replica is not one to the new.
+                    self.slots[name] = Slot(placement=wanted[name], attempt=slot.attempt)
         self.slots = {
             name: slot
             for name, slot in self.slots.items()
@@ -384,6 +382,6 @@ class Core:
                 kind=kind,
                 subject=subject,
                 code=code,
-                message=message,
+                message=message[:MESSAGE_LENGTH],
             )
         )

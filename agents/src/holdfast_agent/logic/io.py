@@ -63,6 +63,10 @@ class DesiredStored(msgspec.Struct, frozen=True, kw_only=True):
     digest: str
 
 
+class DesiredNotStored(msgspec.Struct, frozen=True, kw_only=True):
+    """The disk does not take the document; it comes again with the next look at the stream."""
+
+
 class TrustRefreshed(msgspec.Struct, frozen=True, kw_only=True):
     view: TrustView
 
@@ -142,6 +146,7 @@ class Ticked(msgspec.Struct, frozen=True, kw_only=True):
 Input = (
     DesiredArrived
     | DesiredStored
+    | DesiredNotStored
     | TrustRefreshed
     | Fetched
     | FetchProgressed

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from holdfast_protocol.messages import LocalSlot, Placement, SlotReport, SlotState
+from msgspec.structs import replace
 
 BACKOFF_FIRST_S = 1.0
 BACKOFF_MAX_S = 60.0
@@ -16,6 +17,7 @@ DRAIN_S = 30.0
 DRAIN_LEAST_S = 1.5
 """The gateway counts once a second: an older count may miss what it took just before."""
 STOP_GRACE_S = 5.0
+MESSAGE_LENGTH = 1000
 BUSY: frozenset[SlotState] = frozenset({"fetching", "loading", "probing"})
 HOLDS_MEMORY: frozenset[SlotState] = frozenset({"loading", "probing", "ready", "draining"})
 
@@ -43,11 +45,24 @@ class Slot:
     bytes_total: int | None = None
     in_flight: int = field(default=0)
 
+    def takes(self, placement: Placement) -> bool:
+        """Take a new ticket and new sources of the same replica; tell whether it is the same.
+
+        Under the name of a slot that runs, another model would be judged by its own approval and
+        denial while the old one goes on answering: such a slot ends first.
+        """
+        same = replace(self.placement, ticket=b"", blobs_urls=()) == replace(
+            placement, ticket=b"", blobs_urls=()
+        )
+        if same:
+            self.placement = placement
+        return same
+
     def fail(self, now_s: float, code: str, message: str) -> None:
         """Enter ``failed`` and set the time of the next attempt: 1 s, doubling, at most 60 s."""
         self.failures += 1
         self.state = "failed"
-        self.code, self.message = code, message
+        self.code, self.message = code, message[:MESSAGE_LENGTH]
         self.socket = None
         self.in_flight = 0
         delay_s = min(BACKOFF_FIRST_S * 2 ** (self.failures - 1), BACKOFF_MAX_S)

@@ -111,6 +111,8 @@ class Inbox:
     # ------------------------------------------------------------ what arrives
 
     async def _heartbeat(self, message: Message) -> None:
+        if len(message.body) > limits.REPORT_BYTES:
+            return  # what it makes the journal hold must fit a commit
         try:
             said = _HEARTBEATS.decode(message.body)
             speaker = subjects.parse_node(message.subject, "hb")
@@ -184,6 +186,8 @@ class Inbox:
 
 
 def _event_of(message: Message) -> NodeEvent | None:
+    if len(message.body) > limits.EVENT_BYTES:
+        return None
     try:
         node, kind = subjects.parse_event(message.subject)
         event = codec.decode(message.body, NodeEvent)

@@ -56,11 +56,14 @@ class Live:
         if known is not None and known.report.boot == report.boot:
             if report.seq <= known.report.seq:
                 return False
-        elif known is not None and report.sent < known.report.sent:
-            # Of a boot before; but a node whose clock was wrong until now sends "earlier" too, and
-            # the one that is silent is not the one that runs.
-            if now_s - known.at_s <= limits.NODE_LATE_AFTER_S:
-                return False
+        # Of a boot before; but a node whose clock was wrong until now sends "earlier" too, and the
+        # boot that is silent is not the one that runs.
+        elif (
+            known is not None
+            and report.sent < known.report.sent
+            and now_s - known.at_s <= limits.NODE_LATE_AFTER_S
+        ):
+            return False
         seen = seen_of(report)
         if known is not None and known.seen == seen:
             seen = known.seen

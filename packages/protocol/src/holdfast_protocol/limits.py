@@ -65,9 +65,11 @@ SLOTS_PER_NODE: Final = 1024
 ROUTES_MAX: Final = 4096
 GRANTS_MAX: Final = 100_000
 
-# Policy. The parser is native code: brackets nested some seven hundred deep end the process.
+# Policy. The parser is native code: brackets nested some seven hundred deep end the process, and
+# so do some thousand nested words.
 POLICY_BYTES: Final = 256 * KIB
 POLICY_DEPTH: Final = 32
+POLICY_STATEMENT_WORDS: Final = 256
 POLICY_WORD_BYTES: Final = 1 * KIB
 POLICIES_MAX: Final = 200
 DECISIONS_KEPT: Final = 4096
@@ -111,7 +113,7 @@ PATH_DEPTH: Final = 8
 DIRECTORY_ENTRIES: Final = 4096
 PROBES_MAX: Final = 64
 DOCUMENT_BYTES: Final = 1 * MIB
-COPY_BUFFER_BYTES: Final = 4 * MIB
+COPY_BUFFER_BYTES: Final = 1 * MIB
 FETCH_PARALLEL: Final = 4
 FETCH_STALL_S: Final = 30.0
 

@@ -3,15 +3,41 @@
 All are JSON. Reports are absolute: a later one repairs any lost one, ordered by (boot, seq).
 Unknown fields of newer peers are ignored; unknown tags are refused. Sizes in bytes, times in Unix
 seconds (UTC) unless the name says otherwise; unknown is ``None``, never 0.
+
+Whoever speaks may lie: numbers, texts and lists are bounded as they are decoded, so that nobody
+behind the codec meets a number that no journal can hold or a clock that no calendar knows.
 """
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 import msgspec
 
+from holdfast_protocol.limits import (
+    CLOCK_S_MAX,
+    COUNT_MAX,
+    DEVICES_PER_NODE,
+    GRANTS_MAX,
+    NAMES_PER_LIST,
+    ROUTES_MAX,
+    SENTENCE_LENGTH,
+    SLOTS_PER_NODE,
+    URLS_MAX,
+    WORD_LENGTH,
+)
+
 Operation = Literal["chat", "complete", "embed"]
+
+Count = Annotated[int, msgspec.Meta(ge=0, le=COUNT_MAX)]
+"""A number of things or bytes, exact in every JSON."""
+Clock = Annotated[float, msgspec.Meta(ge=0, le=CLOCK_S_MAX)]
+"""A time in Unix seconds that a calendar knows, or a duration in seconds."""
+Degrees = Annotated[int, msgspec.Meta(ge=-1000, le=10_000)]
+Word = Annotated[str, msgspec.Meta(max_length=WORD_LENGTH)]
+Sentence = Annotated[str, msgspec.Meta(max_length=SENTENCE_LENGTH)]
+AppNames = Annotated[tuple[Word, ...], msgspec.Meta(max_length=GRANTS_MAX)]
+Names = Annotated[tuple[Word, ...], msgspec.Meta(max_length=NAMES_PER_LIST)]
 
 
 # ---------------------------------------------------------------- devices
@@ -20,19 +46,19 @@ Operation = Literal["chat", "complete", "embed"]
 class Device(msgspec.Struct, frozen=True, kw_only=True):
     """One device of a node; identity is ``uuid``, never an index."""
 
-    uuid: str
+    uuid: Word
     kind: Literal["gpu", "cpu"]
-    name: str
-    memory_total_bytes: int
-    memory_used_bytes: int | None = None
-    utilization_percent: int | None = None
-    temperature_c: int | None = None
-    power_mw: int | None = None
+    name: Word
+    memory_total_bytes: Count
+    memory_used_bytes: Count | None = None
+    utilization_percent: Count | None = None
+    temperature_c: Degrees | None = None
+    power_mw: Count | None = None
     health: Literal["ok", "degraded", "lost", "unknown"] = "ok"
-    driver: str | None = None
-    compute_capability: str | None = None
-    index: int | None = None
-    features: tuple[str, ...] = ()
+    driver: Word | None = None
+    compute_capability: Word | None = None
+    index: Count | None = None
+    features: Names = ()
     simulated: bool = False
 
 
@@ -51,20 +77,20 @@ class EngineSettings(msgspec.Struct, frozen=True, kw_only=True):
 class Placement(msgspec.Struct, frozen=True, kw_only=True):
     """One replica that a node shall serve."""
 
-    slot: str
+    slot: Word
     """Unique for ever on its node: ``<alias>-<generation>``."""
-    alias: str
-    model: str
+    alias: Word
+    model: Word
     """``vendor/model``."""
-    version: str
-    manifest_digest: str
-    device: str
-    generation: int
-    zone: str
+    version: Word
+    manifest_digest: Word
+    device: Word
+    generation: Count
+    zone: Word
     operations: tuple[Operation, ...]
     settings: EngineSettings
-    claim_bytes: int
-    blobs_urls: tuple[str, ...]
+    claim_bytes: Count
+    blobs_urls: Annotated[tuple[Word, ...], msgspec.Meta(max_length=URLS_MAX)]
     ticket: bytes
     """Encoded ``SignedDocument`` of a ``FetchTicket`` for this node and model."""
 
@@ -72,35 +98,35 @@ class Placement(msgspec.Struct, frozen=True, kw_only=True):
 class RouteTarget(msgspec.Struct, frozen=True, kw_only=True):
     """A replica that may answer an alias."""
 
-    node: str
-    zone: str
-    slot: str
-    capacity: int
+    node: Word
+    zone: Word
+    slot: Word
+    capacity: Count
 
 
 class Route(msgspec.Struct, frozen=True, kw_only=True):
     """Where an alias is answered; a higher epoch replaces a lower one."""
 
-    alias: str
-    epoch: int
-    digest: str
+    alias: Word
+    epoch: Count
+    digest: Word
     operations: tuple[Operation, ...]
-    targets: tuple[RouteTarget, ...]
+    targets: Annotated[tuple[RouteTarget, ...], msgspec.Meta(max_length=ROUTES_MAX)]
 
 
 class Grant(msgspec.Struct, frozen=True, kw_only=True):
     """That an application may use aliases; the ceiling stands in its signed record."""
 
-    app: str
-    zone: str
-    aliases: tuple[str, ...]
+    app: Word
+    zone: Word
+    aliases: Names
 
 
 class TrustMark(msgspec.Struct, frozen=True, kw_only=True):
     """The newest site trust the controller published, so that agents know when to refresh."""
 
-    snapshot: int
-    timestamp: int
+    snapshot: Count
+    timestamp: Count
 
 
 class Desired(msgspec.Struct, frozen=True, kw_only=True, tag="desired"):
@@ -109,22 +135,22 @@ class Desired(msgspec.Struct, frozen=True, kw_only=True, tag="desired"):
     ``(epoch, generation)`` only rises; the same stamp with other bytes is refused.
     """
 
-    node: str
-    epoch: int
-    generation: int
-    issued: float
-    placements: tuple[Placement, ...]
-    routes: tuple[Route, ...]
-    grants: tuple[Grant, ...]
-    policy_serial: int
+    node: Word
+    epoch: Count
+    generation: Count
+    issued: Clock
+    placements: Annotated[tuple[Placement, ...], msgspec.Meta(max_length=SLOTS_PER_NODE)]
+    routes: Annotated[tuple[Route, ...], msgspec.Meta(max_length=ROUTES_MAX)]
+    grants: Annotated[tuple[Grant, ...], msgspec.Meta(max_length=GRANTS_MAX)]
+    policy_serial: Count
     trust: TrustMark
 
 
 class AccountClaim(msgspec.Struct, frozen=True, kw_only=True):
     """An application's account as its broker must know it."""
 
-    app: str
-    account: str
+    app: Word
+    account: Word
     """Public nkey of the account."""
     jwt: str
 
@@ -132,9 +158,9 @@ class AccountClaim(msgspec.Struct, frozen=True, kw_only=True):
 class DesiredClaims(msgspec.Struct, frozen=True, kw_only=True, tag="claims"):
     """What a broker's relay shall push; the full set for that jurisdiction."""
 
-    broker: str
-    epoch: int
-    generation: int
+    broker: Word
+    epoch: Count
+    generation: Count
     accounts: tuple[AccountClaim, ...]
 
 
@@ -148,82 +174,82 @@ SlotState = Literal[
 class SlotReport(msgspec.Struct, frozen=True, kw_only=True):
     """What became of one placement on the node."""
 
-    slot: str
-    alias: str
-    manifest_digest: str
-    generation: int
-    device: str
+    slot: Word
+    alias: Word
+    manifest_digest: Word
+    generation: Count
+    device: Word
     state: SlotState
-    code: str | None = None
-    message: str | None = None
-    in_flight: int = 0
-    capacity: int = 0
-    restarts: int = 0
-    memory_bytes: int | None = None
-    load_seconds: float | None = None
-    bytes_done: int | None = None
-    bytes_total: int | None = None
+    code: Word | None = None
+    message: Sentence | None = None
+    in_flight: Count = 0
+    capacity: Count = 0
+    restarts: Count = 0
+    memory_bytes: Count | None = None
+    load_seconds: Clock | None = None
+    bytes_done: Count | None = None
+    bytes_total: Count | None = None
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True, tag="report"):
     """A node's absolute report on ``hf.v1.hb.<node>``, once a second."""
 
-    node: str
-    boot: str
-    seq: int
-    sent: float
-    epoch: int
-    generation: int
+    node: Word
+    boot: Word
+    seq: Count
+    sent: Clock
+    epoch: Count
+    generation: Count
     """Of the desired document accepted last."""
-    jurisdiction: str
-    zones: tuple[str, ...]
-    devices: tuple[Device, ...]
-    slots: tuple[SlotReport, ...]
-    trust: str
+    jurisdiction: Word
+    zones: Names
+    devices: Annotated[tuple[Device, ...], msgspec.Meta(max_length=DEVICES_PER_NODE)]
+    slots: Annotated[tuple[SlotReport, ...], msgspec.Meta(max_length=SLOTS_PER_NODE)]
+    trust: Word
     """Outcome of the last trust refresh: fresh, offline_ok, stale, …"""
-    snapshot: int
-    isolation: str
-    engine: str
+    snapshot: Count
+    isolation: Word
+    engine: Word
     gateway: Literal["ok", "down"]
-    spool: int
-    host_memory_total_bytes: int | None = None
-    host_memory_used_bytes: int | None = None
-    disk_free_bytes: int | None = None
-    load_1m: float | None = None
+    spool: Count
+    host_memory_total_bytes: Count | None = None
+    host_memory_used_bytes: Count | None = None
+    disk_free_bytes: Count | None = None
+    load_1m: Clock | None = None
 
 
 class RelayReport(msgspec.Struct, frozen=True, kw_only=True, tag="relay"):
     """A broker relay's report on ``hf.v1.hb.<broker>``: which claims its broker has."""
 
-    broker: str
-    boot: str
-    seq: int
-    sent: float
-    epoch: int
-    generation: int
-    accounts: tuple[str, ...]
+    broker: Word
+    boot: Word
+    seq: Count
+    sent: Clock
+    epoch: Count
+    generation: Count
+    accounts: AppNames
     """Applications whose accounts the broker has as the claims of ``generation`` say."""
-    failed: tuple[str, ...] = ()
+    failed: AppNames = ()
 
 
 class NodeEvent(msgspec.Struct, frozen=True, kw_only=True, tag="event"):
     """A fact that must not be lost; message id ``<node>-<boot>-<seq>``."""
 
-    node: str
-    boot: str
-    seq: int
-    at: float
-    kind: str
+    node: Word
+    boot: Word
+    seq: Count
+    at: Clock
+    kind: Word
     """Token: ``slot-ready``, ``slot-failed``, ``engine-died``, ``trust-refused``, …"""
-    subject: str
-    code: str | None = None
-    message: str = ""
+    subject: Word
+    code: Word | None = None
+    message: Sentence = ""
 
 
 class TrustQuery(msgspec.Struct, frozen=True, kw_only=True):
     """Asks for a role file by name on ``hf.v1.tuf.<node>``."""
 
-    name: str
+    name: Word
 
 
 class TrustAnswer(msgspec.Struct, frozen=True, kw_only=True):
@@ -263,11 +289,11 @@ class GatewayState(msgspec.Struct, frozen=True, kw_only=True, tag="gateway"):
 class GatewayCounts(msgspec.Struct, frozen=True, kw_only=True, tag="counts"):
     """What a gateway tells its agent once a second."""
 
-    in_flight: dict[str, int]
+    in_flight: Annotated[dict[str, Count], msgspec.Meta(max_length=SLOTS_PER_NODE)]
     """By slot."""
-    answered: int
-    refused: int
-    failed: int
+    answered: Count
+    refused: Count
+    failed: Count
 
 
 HeartbeatMessage = Report | RelayReport

@@ -7,7 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import Final, Literal, NamedTuple
 
 import msgspec
-from holdfast_protocol.messages import RouteTarget
+from holdfast_protocol.messages import Count, RouteTarget
 
 FRESH_S: Final = 1.0
 # Requests that wait ask a full peer again after this: a slot may be free by then.
@@ -22,8 +22,8 @@ class Ack(msgspec.Struct, frozen=True, kw_only=True):
     """
 
     answer: Literal["accepted", "full", "moved", "refused"]
-    in_flight: int = 0
-    capacity: int = 0
+    in_flight: Count = 0
+    capacity: Count = 0
 
 
 class _Known(NamedTuple):

@@ -9,7 +9,7 @@ from holdfast_bundles.site.propose import propose_app, propose_deny
 from holdfast_protocol import api, ids, subjects
 from holdfast_protocol.configs import BrokerEntry
 from holdfast_protocol.errors import Code, HoldfastError
-from holdfast_protocol.limits import KIB
+from holdfast_protocol.limits import KIB, TOKEN_LENGTH
 
 from holdfast_controller.logic import facts, requests, trust
 from holdfast_controller.logic.calls.ask import Ask, Outcome, answered
@@ -106,6 +106,9 @@ def _record(ask: Ask, call: api.CreateApp) -> AppRecord:
     if not call.aliases:
         raise HoldfastError(Code.BAD_REQUEST, f"{call.name} asks for no alias.")
     level = call.classification
+    if len(level) > TOKEN_LENGTH:
+        # Also because the interpreter refuses to make a number of so many digits.
+        raise HoldfastError(Code.BAD_REQUEST, f"{level[:80]!a} is no classification.")
     return AppRecord(
         app=call.name,
         zone=call.zone,

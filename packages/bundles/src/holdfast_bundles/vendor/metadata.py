@@ -106,7 +106,10 @@ def check_root(root: bytes) -> int:
     if not isinstance(version, int):
         raise _fault(Code.METADATA_MALFORMED, "root.json", "is not a TUF root")
     gate(f"{version}.root.json", root)
-    parsed = Metadata[Root].from_bytes(root)
+    try:
+        parsed = Metadata[Root].from_bytes(root)
+    except DeserializationError as error:
+        raise _fault(Code.METADATA_MALFORMED, "root.json", "is not a TUF root") from error
     try:
         parsed.signed.verify_delegate("root", parsed.signed_bytes, parsed.signatures)
     except UnsignedMetadataError as error:
