@@ -22,7 +22,7 @@ class Oracle:
 
     def decide(self, question: Question) -> Decision:
         """Return the decision with every rule that denies, or the permit."""
-        if not _registered(self._registry, question):
+        if not _sane(self._registry, question):
             return Decision(decision="deny", rules=(ENGINE_ERROR,), sentence="")
         broken = sorted(name for name, good in _RULES.items() if not good(self._registry, question))
         permit = "permit-infer" if question.act == "infer" else "permit-new"
@@ -36,10 +36,15 @@ def lies_in(registry: Registry, where: str, territory: str) -> bool:
     return where == territory or any(lies_in(registry, parent, territory) for parent in above)
 
 
-def _registered(registry: Registry, q: Question) -> bool:
+def _sane(registry: Registry, q: Question) -> bool:
     places = {*q.label.residency, q.node.jurisdiction}
     zones = {*q.node.zones, q.app.zone}
-    return places <= registry.parents.keys() and zones <= registry.zones.keys()
+    return (
+        places <= registry.parents.keys()
+        and zones <= registry.zones.keys()
+        and q.label.classification.level in range(101)
+        and (q.act == "infer" or q.now_s >= 0)
+    )
 
 
 def _residency(registry: Registry, q: Question) -> bool:

@@ -46,7 +46,7 @@ class Engine:
             found = cedarpy.validate_policies(text.policies, self._schema)
             self._policies = cedarpy.PolicySet.from_str(text.policies)
             self._base = cedarpy.Entities.from_json_str(world.registered(registry), self._schema)
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, RecursionError) as error:
             raise invalid(f"Cedar says {_line(error)}") from error
         if not found.validation_passed:
             raise invalid(f"Cedar says {_line(*found.errors)}")
@@ -106,7 +106,7 @@ def _rules(text: PolicyText) -> dict[str, _Policy]:
     try:
         plain = cedarpy.policies_to_json_str(guarded(text.policies, "the policy text"))
         found = msgspec.json.decode(plain, type=_Policies)
-    except (ValueError, TypeError) as error:
+    except (ValueError, TypeError, RecursionError) as error:
         raise invalid(f"Cedar says {_line(error)}") from error
     if found.templates:
         raise invalid("it has templates")

@@ -82,7 +82,9 @@ def facts(question: Question) -> str:
     app, node, model = question.app, question.node, question.model
     clearances: dict[str, int] = {}
     for cleared in node.clearances:
-        clearances[cleared.scheme] = max(cleared.level, clearances.get(cleared.scheme, 0))
+        clearances[cleared.scheme] = max(
+            cleared.level, clearances.get(cleared.scheme, cleared.level)
+        )
     of_node, of_model = _uid("Node", node.node), _uid("Model", model.digest)
     return _json(
         [
