@@ -7,6 +7,7 @@ import json
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 from holdfast_protocol.errors import HoldfastError
 from holdfast_protocol.limits import REQUEST_BYTES
@@ -96,8 +97,8 @@ async def test_no_route_is_not_loaded(site: Site) -> None:
 
 
 async def test_only_illegal_replicas_is_no_legal_placement(site: Site) -> None:
-    node = site.nodes["de-1"]
-    node.trust.nodes.clear()  # its own certificate was revoked
+    [target] = site.targets()
+    site.push(targets=(msgspec.structs.replace(target, node="de-9"),))  # not certified
     assert error_of(await site.ask()) == "NO_LEGAL_PLACEMENT"
 
 

@@ -69,7 +69,7 @@ class Ingress:
         self._placing: dict[RequestKey, bool] = {}
         self._lines = Lines(random.Random())  # noqa: S311 - jitter, not a secret
         self._slots.on_free = self._lines.wake
-        world.on_change = self._lines.wake_all
+        world.watchers.append(self._lines.wake_all)
 
     async def take(self, message: Message) -> None:
         """Answer one request; the queue subscription's handler. Never raises."""
@@ -165,6 +165,9 @@ class Ingress:
             )
 
     def _decide(self, request: Request) -> Legal:
+        if self._world.revoked():
+            # No peer takes anything from here any more; the caller's next try goes elsewhere.
+            raise HoldfastError(Code.NODE_DIED, f"{self._world.node} is revoked.")
         return self._judge.decide(request.asked, self._world.table, self._world.trust, time.time())
 
     async def _place(self, request: Request) -> LocalSlot | _Taken | None:

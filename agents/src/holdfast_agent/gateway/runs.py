@@ -15,6 +15,7 @@ from holdfast_protocol.messages import LocalSlot, Operation
 
 from holdfast_agent.gateway.engine import Infer
 from holdfast_agent.gateway.tally import Tally
+from holdfast_agent.gateway.world import World
 from holdfast_agent.logic.engine_answer import Usage
 from holdfast_agent.logic.gateway import headers
 from holdfast_agent.logic.gateway.dedupe import RequestKey, Seen
@@ -31,6 +32,7 @@ class Run:
         self.stream = stream
         self.deadline = deadline
         self.cancelled = False
+        self.stopped: HoldfastError | None = None
         self.seq = 0
         self.sent_at = 0.0
         self._scope: asyncio.Timeout | None = None
@@ -38,18 +40,28 @@ class Run:
     def cancel(self) -> None:
         """End the work now; the answer's last message says so. Idempotent."""
         self.cancelled = True
+        self._end()
+
+    def stop(self, why: HoldfastError) -> None:
+        """End the work now, for ``why``. Idempotent."""
+        self.stopped = why
+        self._end()
+
+    def _end(self) -> None:
         if self._scope is not None and not self._scope.expired():
             self._scope.reschedule(asyncio.get_running_loop().time())
 
     @contextlib.asynccontextmanager
     async def bounded(self) -> AsyncIterator[None]:
-        """Raise ``DEADLINE`` or ``CANCELLED`` when either comes first."""
+        """Raise ``DEADLINE``, ``CANCELLED`` or what it was stopped for, when that comes first."""
         try:
             async with asyncio.timeout_at(self.deadline) as self._scope:
-                if self.cancelled:
-                    self.cancel()
+                if self.cancelled or self.stopped is not None:
+                    self._end()
                 yield
         except TimeoutError as error:
+            if self.stopped is not None:
+                raise self.stopped from error
             code = Code.CANCELLED if self.cancelled else Code.DEADLINE
             raise HoldfastError(code, f"Request {self.key.request} ended early.") from error
         finally:
@@ -59,29 +71,38 @@ class Run:
 class Runs:
     """Everything that runs here, by (application, request id)."""
 
-    def __init__(self, bus: Core, infer: Infer, tally: Tally) -> None:
+    def __init__(self, bus: Core, infer: Infer, tally: Tally, world: World) -> None:
         self.seen = Seen()
         self.idle = asyncio.Event()
         self.idle.set()
         self._bus = bus
         self._infer = infer
         self._tally = tally
-        self._running: dict[RequestKey, Run] = {}
+        self._world = world
+        self._running: dict[RequestKey, tuple[Run, LocalSlot]] = {}
+        world.watchers.append(self._stop_denied)
 
     def cancel(self, key: RequestKey) -> bool:
         """End a request that runs here; tells whether it did."""
-        run = self._running.get(key)
+        run, _ = self._running.get(key, (None, None))
         if run is None:
             return False
         run.cancel()
         return True
+
+    def _stop_denied(self) -> None:
+        """End what officers stopped, at once: neither a drain nor a deadline stands above that."""
+        for run, slot in self._running.values():
+            why = self._world.stopped(slot)
+            if why is not None:
+                run.stop(why)
 
     async def execute(self, run: Run, slot: LocalSlot, op: Operation, body: bytes) -> None:
         """Answer ``run`` from ``slot``, whatever becomes of it; the caller owns the slot's place.
 
         Every request ends with exactly one last message, except where the bus itself is gone.
         """
-        self._running[run.key] = run
+        self._running[run.key] = (run, slot)
         self.idle.clear()
         self.seen.begin(run.key, run.reply)
         try:
@@ -92,9 +113,10 @@ class Runs:
             self._tally.answered += 1
         except HoldfastError as error:
             self._tally.failed += 1
+            why = await self._why(error, slot)
             with contextlib.suppress(HoldfastError):
                 # Where even this cannot be sent the connection is gone, and the caller knows.
-                await self._fail(run, error, slot.digest)
+                await self._fail(run, why, slot.digest)
         finally:
             del self._running[run.key]
             if not self._running:
@@ -106,7 +128,7 @@ class Runs:
         loop = asyncio.get_running_loop()
         while True:
             await asyncio.sleep(_TICK_S)
-            for run in list(self._running.values()):
+            for run, _ in list(self._running.values()):
                 if run.stream and loop.time() - run.sent_at >= KEEP_ALIVE_S - _TICK_S:
                     run.sent_at = loop.time()
                     with contextlib.suppress(HoldfastError):
@@ -133,6 +155,16 @@ class Runs:
         if not run.stream and not whole:
             raise HoldfastError(Code.ENGINE_FAILED, "The engine answered with nothing.")
         return whole, usage
+
+    async def _why(self, error: HoldfastError, slot: LocalSlot) -> HoldfastError:
+        """Return what to tell: an engine that failed may have been stopped by an officer's act.
+
+        The agent reads of a denial first and ends the engine before this gateway has looked.
+        """
+        if error.code is not Code.ENGINE_FAILED:
+            return error
+        await self._world.look_again()
+        return self._world.stopped(slot) or error
 
     async def _send(self, run: Run, objects: tuple[bytes, ...]) -> None:
         if not objects:

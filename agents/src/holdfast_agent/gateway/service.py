@@ -1,4 +1,4 @@
-"""A gateway's parts, put together, and its subscriptions: made once, never changed."""
+"""A gateway's parts, put together, and its subscriptions, which no route ever changes."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Service:
         self.slots = Slots()
         self._bus = bus
         self._world = world
-        self.runs = Runs(bus, infer, self.tally)
+        self.runs = Runs(bus, infer, self.tally, world)
         peers = Peers(random.Random())  # noqa: S311 - spreads load, not a secret
         pairs = Pairs(world.node, *keys)
         self.forwarder = Forwarder(bus, pairs, peers, self.tally)
@@ -59,6 +59,7 @@ class Service:
 
     async def open(self, zones: Sequence[str]) -> None:
         """Take requests of ``zones``; raises ``NOT_PERMITTED`` where the broker refuses."""
+        self.executing.leaving = False
         node, many = self._world.node, Pending(running=REQUESTS_RUNNING)
         for zone in sorted(zones):
             run = functools.partial(self.executing.take, zone)
@@ -97,6 +98,7 @@ class Service:
                 await self.runs.idle.wait()
         for subscription in self._inner:
             await self._bus.safe_leave(subscription)
+        self._entry, self._inner = [], []
 
     def counts(self) -> GatewayCounts:
         """Return what the agent is told once a second."""

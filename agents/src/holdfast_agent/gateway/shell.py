@@ -39,6 +39,8 @@ class Knowledge:
         self._world = world
         self.state_taken = asyncio.Event()
         self._snapshot = 0
+        self._reading = asyncio.Lock()
+        self._begun_at = float("-inf")
         self._said: dict[str, str] = {}
 
     @property
@@ -51,6 +53,7 @@ class Knowledge:
 
         Its denials would be all it knows, and what an older view denied stays denied there too.
         """
+        self._begun_at = asyncio.get_running_loop().time()
         try:
             view = await asyncio.to_thread(self._trust.view, time.time())
         except HoldfastError as error:
@@ -60,6 +63,13 @@ class Knowledge:
         if view.chain is not None:
             self._snapshot = view.snapshot_version
             self._world.take_trust(ViewTrust(view, self._config.zones))
+
+    async def look_again(self) -> None:
+        """Return once the trust was read that lies there now; many who wait share one reading."""
+        asked_at = asyncio.get_running_loop().time()
+        async with self._reading:
+            if self._begun_at < asked_at:
+                await self.read_trust()
 
     def read_file(self) -> None:
         """Take the state that the agent left in its file, if there is one."""
@@ -129,6 +139,30 @@ async def certified_zones(world: World, knowledge: Knowledge, stop: asyncio.Even
     return []
 
 
+async def _stopped_or_revoked(world: World, stop: asyncio.Event) -> None:
+    """Return when told to stop, or once officers revoked this node.
+
+    A revoked gateway must not stay in the queue: its peers refuse what it would forward.
+    """
+    revoked = asyncio.Event()
+
+    def look() -> None:
+        if world.revoked():
+            revoked.set()
+
+    world.watchers.append(look)
+    waits = [asyncio.ensure_future(event.wait()) for event in (stop, revoked)]
+    try:
+        look()
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        world.watchers.remove(look)
+        for wait in waits:
+            wait.cancel()
+    if revoked.is_set():
+        log.error("The site has revoked %s; its gateway serves nothing.", world.node)
+
+
 async def tell_counts(service: Service, knowledge: Knowledge) -> None:
     """Tell the agent what runs, once a second and after each new state; for ever.
 
@@ -147,6 +181,7 @@ async def tell_counts(service: Service, knowledge: Knowledge) -> None:
 
 async def serve(service: Service, world: World, knowledge: Knowledge, stop: asyncio.Event) -> None:
     """Serve until ``stop``, then finish what is under way."""
+    world.look_again = knowledge.look_again
     await knowledge.read_trust()
     knowledge.read_file()
     async with asyncio.TaskGroup() as group:
@@ -156,11 +191,12 @@ async def serve(service: Service, world: World, knowledge: Knowledge, stop: asyn
             group.create_task(service.work()),
             group.create_task(tell_counts(service, knowledge)),
         ]
-        zones = await certified_zones(world, knowledge, stop)
-        if zones:
-            await service.open(zones)
-            log.info("The gateway of %s serves %s.", world.node, ", ".join(zones))
-            await stop.wait()
-            await service.leave()
+        while not stop.is_set():
+            zones = await certified_zones(world, knowledge, stop)
+            if zones:
+                await service.open(zones)
+                log.info("The gateway of %s serves %s.", world.node, ", ".join(zones))
+                await _stopped_or_revoked(world, stop)
+                await service.leave()
         for task in tasks:
             task.cancel()

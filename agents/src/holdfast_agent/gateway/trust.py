@@ -61,9 +61,12 @@ class ViewTrust:
         return self._nodes[node]
 
     def model_denied(self, digest: str) -> bool:
-        """Tell whether an officer denied the model; what is no digest is denied."""
+        """Tell whether an officer denied the model, a blob of it or an ancestor.
+
+        What is no digest is denied.
+        """
         if digest not in self._denied:
-            self._denied[digest] = self._view.denied(digest)
+            self._denied[digest] = self._view.denied_model(digest)
         return self._denied[digest]
 
     def exchange_key(self, node: str) -> bytes | None:

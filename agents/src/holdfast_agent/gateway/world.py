@@ -5,10 +5,10 @@ One owner: the shell hands in bytes and views, everybody else reads.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 from holdfast_protocol.codec import decode
-from holdfast_protocol.errors import HoldfastError
+from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_protocol.messages import GatewayState, LocalSlot, RouteTarget
 
 from holdfast_agent.logic.gateway.decide import Trust
@@ -16,14 +16,18 @@ from holdfast_agent.logic.gateway.table import EMPTY, Table, adopt, local_slots
 
 
 class World:
-    """Latest verified state; ``on_change`` is called after every change."""
+    """Latest verified state; each of ``watchers`` is called after every change.
+
+    ``look_again`` reads the trust anew, for whoever must know what stands this very moment.
+    """
 
     def __init__(self, node: str, controller_key: bytes, trust: Trust) -> None:
         self.node = node
         self.table: Table = EMPTY
         self.slots: dict[str, LocalSlot] = {}
         self.trust: Trust = trust
-        self.on_change: Callable[[], None] = lambda: None
+        self.watchers: list[Callable[[], None]] = []
+        self.look_again: Callable[[], Awaitable[None]] = _as_it_is
         self._controller_key = controller_key
 
     def take_state(self, data: bytes) -> HoldfastError | None:
@@ -40,13 +44,27 @@ class World:
                 self.table = adopt(self.table, self.node, state.document, self._controller_key)
             except HoldfastError as error:
                 refused = error
-        self.on_change()
+        self._changed()
         return refused
 
     def take_trust(self, trust: Trust) -> None:
         """Take a newer view of the site's trust."""
         self.trust = trust
-        self.on_change()
+        self._changed()
+
+    def revoked(self) -> bool:
+        """Tell whether officers took this node's certificate away; False while nothing is known."""
+        return self.trust.usable and self.trust.node(self.node) is None
+
+    def stopped(self, slot: LocalSlot) -> HoldfastError | None:
+        """Return why officers stopped what runs on ``slot``; None while it may go on."""
+        if not self.trust.usable:
+            return None
+        if self.trust.model_denied(slot.digest):
+            return HoldfastError(Code.DENIED_MODEL, f"The model of {slot.alias} is denied.")
+        if self.revoked():
+            return HoldfastError(Code.NODE_DIED, f"{self.node} is revoked.")
+        return None
 
     def local(self, target: RouteTarget) -> LocalSlot | None:
         """Return this node's slot behind ``target`` if it accepts; None elsewhere or if not."""
@@ -54,3 +72,11 @@ class World:
         if target.node != self.node or slot is None or not slot.accept:
             return None
         return slot if slot.zone == target.zone else None
+
+    def _changed(self) -> None:
+        for watcher in self.watchers:
+            watcher()
+
+
+async def _as_it_is() -> None:
+    """Know nothing newer."""

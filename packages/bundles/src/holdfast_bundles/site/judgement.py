@@ -13,6 +13,7 @@ from holdfast_protocol import ids
 from holdfast_protocol.errors import Code
 
 from holdfast_bundles.site import names
+from holdfast_bundles.site.kin import kin
 from holdfast_bundles.site.outcome import Outcome
 from holdfast_bundles.site.view import Approved, SiteView
 
@@ -46,13 +47,14 @@ def may_load(
     """Return whether ``vendor/model@version`` with the manifest ``digest`` may be loaded.
 
     ``outcome`` is the last refresh's; ``accepted`` says that this node had accepted this digest
-    before, so that this is a restart; ``also`` are digests of its blobs and ancestors. After
-    ``REFUSED`` the intact cache is judged as if offline.
+    before, so that this is a restart; ``also`` are digests beside those of the blobs and ancestors
+    that the approved manifest names. After ``REFUSED`` the intact cache is judged as if offline.
     """
     model, version = ids.model_reference(name)
-    if any(view.denied(one) for one in (digest, *also)):
-        return _no(Code.DENIED_MODEL, f"{name} is denied.", stop=True)
     approval = view.approval(model, version)
+    made_of = kin(approval.manifest) if approval is not None and approval.digest == digest else ()
+    if any(view.denied(one) for one in (digest, *also, *made_of)):
+        return _no(Code.DENIED_MODEL, f"{name} is denied.", stop=True)
     role = names.bin_of("ok", names.allow_target(model, version))
     if accepted:
         unknown = view.health is Outcome.DAMAGED or view.is_broken(role)

@@ -14,6 +14,7 @@ from holdfast_protocol.errors import HoldfastError
 from holdfast_bundles.site import lives, names
 from holdfast_bundles.site.chain import Bin, Chain, with_denials
 from holdfast_bundles.site.entries import Allowed, Document, Entry, Trusted
+from holdfast_bundles.site.kin import kin
 from holdfast_bundles.site.marks import Marks, check_marks, denied_in
 from holdfast_bundles.site.model import (
     AppRecord,
@@ -118,6 +119,13 @@ class SiteView(msgspec.Struct, frozen=True, kw_only=True):
     def denied(self, digest: str) -> bool:
         """Tell whether ``sha256:<hex>`` (manifest, blob or ancestor) is denied."""
         return self.denied_target(names.deny_target(digest))
+
+    def denied_model(self, digest: str) -> bool:
+        """Tell whether an officer denied the manifest ``digest``, a blob of it or an ancestor."""
+        bins = self.chain.bins.values() if self.chain is not None else ()
+        approved = (e.document for b in bins for e in b.entries if isinstance(e.document, Allowed))
+        made_of = (kin(each.manifest) for each in approved if each.digest == digest)
+        return any(self.denied(one) for one in {digest}.union(*made_of))
 
     def denied_target(self, target: str) -> bool:
         """Tell whether the deny target is in force; a listed bin that cannot be read denies."""
