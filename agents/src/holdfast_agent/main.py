@@ -6,15 +6,13 @@ import argparse
 import asyncio
 import logging
 import secrets
-import signal
-import sys
 from pathlib import Path
 
 from holdfast_bundles.range.client import client_tls
 from holdfast_bundles.site.client import SiteTrust
+from holdfast_protocol import program
 from holdfast_protocol.bus.nats_bus import NatsBus, connect
 from holdfast_protocol.configs import AgentConfig, load
-from holdfast_protocol.errors import HoldfastError
 
 from holdfast_agent.adapters.artifacts import Artifacts
 from holdfast_agent.adapters.engine_host import EngineHost
@@ -60,12 +58,8 @@ def providers(config: AgentConfig, core: Core) -> tuple[DeviceProvider, ...]:
     return (*made, CpuDevice(config.node))
 
 
-async def run(config: AgentConfig) -> None:
-    """Run the agent until SIGTERM."""
-    done = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, done.set)
+async def run(config: AgentConfig, done: asyncio.Event) -> None:
+    """Run the agent until ``done``."""
     engine_host = await probe_host()
     driver = XllamacppDriver(engine_host)
     info = await driver.probe()
@@ -86,9 +80,10 @@ async def run(config: AgentConfig) -> None:
         for link in links:
             link.reconnected()
 
-    bus = await connect(
+    connecting = connect(
         Path(config.credentials), name=config.node, timeout_s=CONNECT_S, on_reconnect=reconnected
     )
+    bus = await program.unless(done, connecting)
     try:
         await _serve(config, core, bus, links, done, driver)
     finally:
@@ -136,8 +131,5 @@ def main() -> None:
     parser.add_argument("--config", required=True, help="the agent's configuration file")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     logging.getLogger("tuf").setLevel(logging.WARNING)
-    try:
-        asyncio.run(run(load(parser.parse_args().config, AgentConfig)))
-    except HoldfastError as error:
-        print(f"{error.code}: {error.message} {error.next}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
+    config = parser.parse_args().config
+    program.run(lambda done: run(load(config, AgentConfig), done))

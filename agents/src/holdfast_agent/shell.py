@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import assert_never
+from typing import TypeVar, assert_never
 
 from holdfast_bundles.site.client import SiteTrust
 from holdfast_bundles.site.fetch import Unreachable
@@ -33,6 +34,9 @@ from holdfast_agent.logic.trust import NodeTrust
 TICK_S = 0.25
 DEVICES_EVERY_S = 1.0
 REFRESH_S = 30.0
+WAITING_MAX = 256
+
+T = TypeVar("T")
 
 _log = logging.getLogger("holdfast.agent")
 
@@ -61,6 +65,7 @@ class Agent:
         self._queue: asyncio.Queue[io.Input] = asyncio.Queue()
         self._files: dict[str, tuple[int, ModelFiles]] = {}
         self._engines: EngineHost | None = None
+        self._trust: NodeTrust
 
     def tell(self, given: io.Input) -> None:
         """Queue an input; callable from any task of the loop."""
@@ -71,7 +76,7 @@ class Agent:
         self._engines = engines
         stored = self._world.files.desired()
         view = self._world.trust.view(time.time())
-        self.tell(io.TrustRefreshed(view=NodeTrust(self._core.identity.node, view.health, view)))
+        self._trusted(NodeTrust(self._core.identity.node, view.health, view))
         if stored is not None:
             self.tell(io.DesiredArrived(document=stored))
         try:
@@ -92,7 +97,8 @@ class Agent:
                 await provider.close()
 
     def _arrived(self, document: bytes) -> None:
-        self.tell(io.DesiredArrived(document=document))
+        if self._queue.qsize() < WAITING_MAX:  # it lies in the stream and is read again
+            self.tell(io.DesiredArrived(document=document))
 
     async def _loop(self, group: asyncio.TaskGroup) -> None:
         while True:
@@ -105,8 +111,9 @@ class Agent:
         assert engines is not None
         match effect:
             case io.StoreDesired():
-                world.files.store_desired(effect.document)
-                self.tell(io.DesiredStored(digest=effect.digest))
+                kept = _kept("desired document", world.files.store_desired, effect.document)
+                told = io.DesiredStored(digest=effect.digest) if kept else io.DesiredNotStored()
+                self.tell(told)
             case io.RefreshTrust():
                 group.create_task(self._refresh())
             case io.Fetch():
@@ -118,14 +125,14 @@ class Agent:
             case io.PublishReport():
                 await self._report(effect)
             case io.PublishGateway():
-                world.files.store_gateway(effect.state)
+                _kept("gateway's state", world.files.store_gateway, effect.state)
                 await world.feed.publish(effect.state)
             case io.RecordEvent():
                 event = effect.event
                 _log.info("%s %s %s %s", event.kind, event.subject, event.code, event.message)
-                world.spool.append(event)
+                _kept("event", world.spool.append, event)
             case io.RememberAccepted():
-                world.files.store_accepted(effect.digests)
+                _kept("list of accepted models", world.files.store_accepted, effect.digests)
             case _:
                 assert_never(effect)
 
@@ -162,11 +169,22 @@ class Agent:
             return world.link.role_file_from_thread(loop, name)
 
         now_s = time.time()
-        result = await asyncio.to_thread(world.trust.refresh, fetch, now_s)
-        view = await asyncio.to_thread(world.trust.view, now_s)
+        try:
+            result = await asyncio.to_thread(world.trust.refresh, fetch, now_s)
+            view = await asyncio.to_thread(world.trust.view, now_s)
+        except HoldfastError as error:
+            # A disk that is full or fails: what was verified before still holds, dates and all.
+            _log.error("trust is not refreshed: %s", error)
+            last = self._trust
+            self._trusted(NodeTrust(last.node, last.view.health, last.view))
+            return
         if result.reason:
             _log.info("trust is %s: %s", result.outcome.value, result.reason)
-        self.tell(io.TrustRefreshed(view=NodeTrust(self._core.identity.node, result.outcome, view)))
+        self._trusted(NodeTrust(self._core.identity.node, result.outcome, view))
+
+    def _trusted(self, trust: NodeTrust) -> None:
+        self._trust = trust
+        self.tell(io.TrustRefreshed(view=trust))
 
     async def _fetch(self, effect: io.Fetch) -> None:
         placement, attempt = effect.placement, effect.attempt
@@ -181,14 +199,15 @@ class Agent:
         try:
             view = await asyncio.to_thread(self._world.trust.view, time.time())
             files = await self._world.artifacts.fetch(placement, view, progressed)
-        except HoldfastError as error:
+        except (HoldfastError, OSError) as error:
+            # A disk that cannot be read must cost this load, not the engines that run.
+            code, message = (
+                (error.code, error.message)
+                if isinstance(error, HoldfastError)
+                else (Code.STORE_FAILED, f"The model's files cannot be used: {error.strerror}.")
+            )
             self.tell(
-                io.Failed(
-                    slot=placement.slot,
-                    attempt=attempt,
-                    code=error.code.value,
-                    message=error.message,
-                )
+                io.Failed(slot=placement.slot, attempt=attempt, code=code.value, message=message)
             )
             return
         if attempt >= self._files.get(placement.slot, (0, files))[0]:
@@ -197,7 +216,8 @@ class Agent:
 
     async def _ticks(self) -> None:
         while True:
-            self.tell(io.Ticked())
+            if self._queue.qsize() < WAITING_MAX:
+                self.tell(io.Ticked())
             feed = self._world.feed
             self.tell(io.GatewaySeen(connected=feed.connected, in_flight=dict(feed.in_flight)))
             await asyncio.sleep(TICK_S)
@@ -208,3 +228,17 @@ class Agent:
             self.tell(io.DevicesRead(devices=tuple(devices)))
             self.tell(host.read(self._world.cpu, self._world.folder, len(self._world.spool)))
             await asyncio.sleep(DEVICES_EVERY_S)
+
+
+def _kept(what: str, store: Callable[[T], None], value: T) -> bool:
+    """Store ``value``; tell whether it is stored.
+
+    A full disk must not end the agent: its engines would end with it, and starting again makes no
+    room. What is not kept is said in the log and repaired by what comes next.
+    """
+    try:
+        store(value)
+    except HoldfastError as error:
+        _log.error("the %s is not kept: %s", what, error.message)
+        return False
+    return True

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import json
 import logging
-import signal
 import sys
 from collections.abc import Awaitable
 from importlib.metadata import version
@@ -16,6 +15,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from holdfast_bundles.site.keyfile import read_key
 from holdfast_evidence import Signer
+from holdfast_protocol import program
 from holdfast_protocol.bus.nats_bus import connect
 from holdfast_protocol.configs import ControllerConfig, Founding, load
 from holdfast_protocol.errors import Code, HoldfastError
@@ -50,12 +50,8 @@ class _JsonLines(logging.Formatter):
         return json.dumps(line)
 
 
-async def run(config: ControllerConfig) -> None:
-    """Run the controller until SIGTERM; raises the reason where it stops by itself."""
-    done = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, done.set)
+async def run(config: ControllerConfig, done: asyncio.Event) -> None:
+    """Run the controller until ``done``; raises the reason where it stops by itself."""
     key = _signing_key(Path(config.desired_key))
     settings = JournalSettings(
         path=Path(config.journal),
@@ -74,12 +70,13 @@ async def run(config: ControllerConfig) -> None:
         fence.check(journal.tail.commit)
         founding = load(config.founding, Founding) if journal.tail.commit == 0 else None
         setup = _setup(config, key, founding)
-        bus = await connect(
+        connecting = connect(
             Path(config.credentials),
             name="controller",
             timeout_s=CONNECT_S,
             on_reconnect=reconnected,
         )
+        bus = await program.unless(done, connecting)
         async with bus:
             controller = Controller(
                 Outside(
@@ -99,7 +96,7 @@ async def _fenced(running: Awaitable[None], fence: Fence, journal: Journal) -> N
     try:
         await running
     except* HoldfastError as group:
-        error = _first(group)
+        error = program.first(group)
         if error.code is Code.JOURNAL_ROLLBACK:
             fence.close(journal.tail.commit, error.message)
         raise
@@ -134,18 +131,7 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, handlers=[lines])
     # It tells of each officer who did not sign, which is the normal case with M of N.
     logging.getLogger("tuf").setLevel(logging.WARNING)
-    try:
-        asyncio.run(run(load(config, ControllerConfig)))
-    except* HoldfastError as group:
-        error = _first(group)
-        logging.getLogger("holdfast.controller").error("%s", f"{error} {error.next}")
-        code = error.exit_code
-    else:
-        return
-    raise SystemExit(code)
-
-
-def _first(group: BaseExceptionGroup[HoldfastError]) -> HoldfastError:
-    for each in group.exceptions:
-        return _first(each) if isinstance(each, BaseExceptionGroup) else each
-    raise AssertionError("a group has an exception")
+    log = logging.getLogger("holdfast.controller")
+    program.run(
+        lambda done: run(load(config, ControllerConfig), done), lambda line: log.error("%s", line)
+    )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 import os
 import time
 from collections.abc import Callable
@@ -27,6 +28,8 @@ from holdfast_agent.logic.launch import LaunchRequest
 READY_BASE_S = 30.0
 READY_BYTES_PER_S = 200_000_000
 PROBES_S = 120.0
+
+_log = logging.getLogger("holdfast.agent")
 
 
 @dataclass
@@ -58,10 +61,11 @@ class EngineHost:
         running = self._running.pop(order.slot, None)
         if running is not None:
             running.task.cancel()
-            if running.handle is not None:
-                await self._driver.stop(running.handle, order.grace_s)
+            ended = running.handle is None or await self._end(running.handle, order.grace_s)
             with contextlib.suppress(asyncio.CancelledError):
                 await running.task
+            if not ended:
+                return  # its memory is still taken, so nobody is told that it is free
         self._tell(io.EngineStopped(slot=order.slot, attempt=order.attempt))
 
     async def close(self) -> None:
@@ -70,7 +74,16 @@ class EngineHost:
             running = self._running.pop(slot)
             running.task.cancel()
             if running.handle is not None:
-                await self._driver.stop(running.handle, 1.0)
+                await self._end(running.handle, 1.0)
+
+    async def _end(self, handle: EngineHandle, grace_s: float) -> bool:
+        """End an engine; tell whether it ended. A driver that hangs must not end the agent."""
+        try:
+            await self._driver.stop(handle, grace_s)
+        except HoldfastError as error:
+            _log.error("%s", error.message)
+            return False
+        return True
 
     async def _run(self, order: io.StartEngine, files: ModelFiles) -> None:
         slot = order.placement.slot
@@ -86,7 +99,7 @@ class EngineHost:
         finally:
             # A cancelled or failed load must not leave its process behind either.
             if handle is not None:
-                await asyncio.shield(self._driver.stop(handle, 0.0))
+                await asyncio.shield(self._end(handle, 0.0))
         current = self._running.get(slot)
         if current is not None and current.attempt == order.attempt:
             del self._running[slot]

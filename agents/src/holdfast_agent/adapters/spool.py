@@ -6,6 +6,7 @@ One file an event, written durably, removed once the stream has acknowledged it.
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 from holdfast_protocol.codec import decode, encode
@@ -24,11 +25,11 @@ class Spool:
 
     def append(self, event: NodeEvent) -> None:
         """Keep ``event``; raises ``STORE_FAILED``."""
-        names = self._names()
-        for old in names[: max(0, len(names) + 1 - SPOOL_EVENTS)]:
-            (self._folder / old).unlink(missing_ok=True)
         name = f"{int(event.at * 1000):015d}-{event.boot}-{event.seq:08d}.json"
         try:
+            names = self._names()
+            for old in names[: max(0, len(names) + 1 - SPOOL_EVENTS)]:
+                (self._folder / old).unlink(missing_ok=True)
             write_private(self._folder / name, encode(event))
         except OSError as error:
             raise HoldfastError(
@@ -40,8 +41,9 @@ class Spool:
         for name in self._names():
             try:
                 return name, decode((self._folder / name).read_bytes(), NodeEvent)
-            except (HoldfastError, FileNotFoundError):
-                (self._folder / name).unlink(missing_ok=True)
+            except (HoldfastError, OSError):
+                with contextlib.suppress(OSError):
+                    (self._folder / name).unlink(missing_ok=True)
         return None
 
     def remove(self, name: str) -> None:
@@ -52,7 +54,10 @@ class Spool:
         return len(self._names())
 
     def _names(self) -> list[str]:
-        return sorted(path.name for path in self._folder.iterdir() if path.suffix == ".json")
+        try:
+            return sorted(path.name for path in self._folder.iterdir() if path.suffix == ".json")
+        except OSError:
+            return []  # a disk that cannot be read: nothing can be sent, nor kept
 
 
 def message_id(event: NodeEvent) -> str:

@@ -6,8 +6,6 @@ import argparse
 import asyncio
 import logging
 import os
-import signal
-import sys
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
@@ -15,7 +13,7 @@ from holdfast_bundles.site.client import SiteTrust
 from holdfast_policy.base import base_policy
 from holdfast_policy.logic.registry import of_zones
 from holdfast_policy.tickets import PairKeys
-from holdfast_protocol import configs
+from holdfast_protocol import configs, program
 from holdfast_protocol.bus import nats_bus
 from holdfast_protocol.bus.port import Core
 from holdfast_protocol.configs import GatewayConfig
@@ -39,24 +37,13 @@ def main() -> None:
     parser.add_argument("--config", required=True, help="the gateway's configuration, JSON")
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
-    try:
-        asyncio.run(run(configs.load(arguments.config, GatewayConfig)))
-    except HoldfastError as error:
-        _exit(error)
-    except ExceptionGroup as group:
-        expected = group.subgroup(HoldfastError)
-        if expected is None or group.split(HoldfastError)[1] is not None:
-            raise
-        _exit(_first(expected))
+    program.run(lambda stop: run(configs.load(arguments.config, GatewayConfig), stop))
 
 
-async def run(config: GatewayConfig) -> None:
-    """Connect and serve until SIGTERM or SIGINT; raises what keeps it from starting."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    bus = await nats_bus.connect(Path(config.credentials), name=f"gateway {config.node}")
+async def run(config: GatewayConfig, stop: asyncio.Event) -> None:
+    """Connect and serve until ``stop``; raises what keeps it from starting."""
+    connecting = nats_bus.connect(Path(config.credentials), name=f"gateway {config.node}")
+    bus = await program.unless(stop, connecting)
     try:
         service, world, knowledge = assemble(config, bus)
         await serve(service, world, knowledge, stop)
@@ -98,13 +85,3 @@ def _private(path: str) -> str:
     if os.stat(path).st_mode & 0o077:
         raise HoldfastError(Code.CONFIG_INVALID, f"{path} is readable by others; make it 0600.")
     return data.decode("ascii", "replace").strip()
-
-
-def _first(group: ExceptionGroup[HoldfastError]) -> HoldfastError:
-    first = group.exceptions[0]
-    return _first(first) if isinstance(first, ExceptionGroup) else first
-
-
-def _exit(error: HoldfastError) -> None:
-    print(f"{error} {error.next}", file=sys.stderr)
-    sys.exit(error.exit_code)

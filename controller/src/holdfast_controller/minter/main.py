@@ -7,12 +7,11 @@ from __future__ import annotations
 
 import argparse
 import asyncio
-import signal
-import sys
 import time
 from pathlib import Path
 
 from holdfast_bundles.site.client import SiteTrust
+from holdfast_protocol import program
 from holdfast_protocol.codec import decode, encode
 from holdfast_protocol.configs import MinterConfig, load
 from holdfast_protocol.errors import Code, HoldfastError
@@ -45,8 +44,8 @@ def build(config: MinterConfig) -> Minter:
     )
 
 
-async def run(config: MinterConfig) -> None:
-    """Serve until SIGTERM."""
+async def run(config: MinterConfig, done: asyncio.Event) -> None:
+    """Serve until ``done``."""
     minter = build(config)
     one_at_a_time = asyncio.Lock()
 
@@ -58,10 +57,6 @@ async def run(config: MinterConfig) -> None:
         except HoldfastError as error:
             return encode(MintRefused(code=error.code.value, message=error.message))
 
-    done = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, done.set)
     server = await serve(Path(config.socket), handle)
     async with server:
         await done.wait()
@@ -71,11 +66,8 @@ def main() -> None:
     """Run the minter; exit codes are those of the error table."""
     parser = argparse.ArgumentParser(prog="holdfast-minter", description=__doc__)
     parser.add_argument("--config", required=True, help="the minter's configuration file")
-    try:
-        asyncio.run(run(load(parser.parse_args().config, MinterConfig)))
-    except HoldfastError as error:
-        print(f"{error.code}: {error.message} {error.next}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
+    config = parser.parse_args().config
+    program.run(lambda done: run(load(config, MinterConfig), done))
 
 
 def _read(path: str) -> bytes:

@@ -5,13 +5,11 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import signal
-import sys
 from pathlib import Path
 
+from holdfast_protocol import program
 from holdfast_protocol.bus.nats_bus import connect
 from holdfast_protocol.configs import RelayConfig, load
-from holdfast_protocol.errors import HoldfastError
 
 from holdfast_controller.relay.desired import ClaimsFile
 from holdfast_controller.relay.shell import Relay
@@ -19,31 +17,29 @@ from holdfast_controller.relay.shell import Relay
 CONNECT_S = 3600.0
 
 
-async def run(config: RelayConfig) -> None:
-    """Run the relay until SIGTERM."""
-    done = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, done.set)
+async def run(config: RelayConfig, done: asyncio.Event) -> None:
+    """Run the relay until ``done``."""
     relays: list[Relay] = []
 
     async def reconnected() -> None:
         for relay in relays:
             await relay.wake()
 
-    control = await connect(
+    connecting = connect(
         Path(config.control_credentials),
         name=config.broker,
         timeout_s=CONNECT_S,
         on_reconnect=reconnected,
     )
+    control = await program.unless(done, connecting)
     try:
-        system = await connect(
+        connecting = connect(
             Path(config.system_credentials),
             name=f"{config.broker}-claims",
             timeout_s=CONNECT_S,
             on_reconnect=reconnected,
         )
+        system = await program.unless(done, connecting)
         try:
             relay = Relay(config, control, system, ClaimsFile(Path(config.state)))
             relays.append(relay)
@@ -59,8 +55,5 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="holdfast-relay", description=__doc__)
     parser.add_argument("--config", required=True, help="the relay's configuration file")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
-    try:
-        asyncio.run(run(load(parser.parse_args().config, RelayConfig)))
-    except HoldfastError as error:
-        print(f"{error.code}: {error.message} {error.next}", file=sys.stderr)
-        raise SystemExit(error.exit_code) from None
+    config = parser.parse_args().config
+    program.run(lambda done: run(load(config, RelayConfig), done))

@@ -88,7 +88,11 @@ class Relay:
         stored = Stored(
             epoch=claims.epoch, generation=claims.generation, digest=digest, document=document
         )
-        self._file.write(stored)
+        try:
+            self._file.write(stored)
+        except HoldfastError as error:
+            _log.error("the claims are not kept: %s", error.message)
+            return  # not acted upon either; the next look at the stream brings them again
         self._stored = stored
         self._wake.set()
 

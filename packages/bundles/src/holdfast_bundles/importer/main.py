@@ -5,12 +5,10 @@ from __future__ import annotations
 import argparse
 import asyncio
 import logging
-import signal
-import sys
 from pathlib import Path
 
+from holdfast_protocol import program
 from holdfast_protocol.configs import load
-from holdfast_protocol.errors import HoldfastError
 
 from holdfast_bundles.importer.config import ImporterConfig
 from holdfast_bundles.importer.job import Home
@@ -24,17 +22,10 @@ def main() -> None:
     parser.add_argument("--config", required=True, type=Path)
     arguments = parser.parse_args()
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s %(message)s")
-    try:
-        asyncio.run(_run(load(arguments.config, ImporterConfig)))
-    except HoldfastError as error:
-        sys.exit(_say(error))
+    program.run(lambda stopped: _run(load(arguments.config, ImporterConfig), stopped))
 
 
-async def _run(config: ImporterConfig) -> None:
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stopped.set)
+async def _run(config: ImporterConfig, stopped: asyncio.Event) -> None:
     home = Home(
         Path(config.store_dir),
         tuple(Path(root) for root in config.media_roots),
@@ -43,11 +34,6 @@ async def _run(config: ImporterConfig) -> None:
     with local_disk():
         home.store_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
     await Importer(home).run(Path(config.socket), stopped)
-
-
-def _say(error: HoldfastError) -> int:
-    sys.stderr.write(f"{error.code}: {error.message} {error.next}\n")
-    return error.exit_code
 
 
 if __name__ == "__main__":
