@@ -93,13 +93,14 @@ class Judge:
             raise HoldfastError(Code.NOT_GRANTED, f"{asked.alias} is not granted to {asked.app}.")
         label = self._label(record, asked.narrowing)
         route = table.routes.get(asked.alias)
-        if route is None or not route.targets:
+        # Officers' word comes first: a denied model has no replica, but waiting brings none.
+        denied = route is not None and trust.model_denied(route.digest)
+        if route is None or not (route.targets or denied):
             raise HoldfastError(Code.NOT_LOADED, f"{asked.alias} has no replica.")
         if asked.op not in route.operations:
             raise HoldfastError(
                 Code.OPERATION_UNSUPPORTED, f"{asked.alias} does not do {asked.op}."
             )
-        denied = trust.model_denied(route.digest)
         if denied:
             raise HoldfastError(Code.DENIED_MODEL, f"The model of {asked.alias} is denied.")
         model = ModelFacts(digest=route.digest)
