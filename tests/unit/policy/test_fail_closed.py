@@ -69,7 +69,7 @@ WRONG: list[dict[str, object]] = [
 ]
 
 
-@pytest.mark.parametrize("change", WRONG, ids=repr)
+@pytest.mark.parametrize("change", WRONG, ids=range(len(WRONG)))
 def test_a_question_of_wrong_types_is_denied(change: dict[str, object]) -> None:
     alarms = Alarms()
     decision = base_policy(REGISTRY, alarms).decide(changed(GOOD, **change))
