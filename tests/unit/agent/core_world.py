@@ -110,7 +110,12 @@ class Agent:
         return self.tell(io.DevicesRead(devices=(device,)))
 
     def document(
-        self, generation: int, *placements: Placement, epoch: int = 1, node: str = NODE
+        self,
+        generation: int,
+        *placements: Placement,
+        epoch: int = 1,
+        node: str = NODE,
+        snapshot: int = 1,
     ) -> bytes:
         desired = Desired(
             node=node,
@@ -121,7 +126,7 @@ class Agent:
             routes=(),
             grants=(),
             policy_serial=0,
-            trust=TrustMark(snapshot=1, timestamp=1),
+            trust=TrustMark(snapshot=snapshot, timestamp=1),
         )
         return encode(sign(encode(desired), self.key, DESIRED_CONTEXT))
 

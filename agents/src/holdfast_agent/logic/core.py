@@ -64,6 +64,8 @@ class Core:
     _trust: io.TrustView | None = None
     _refreshing: bool = False
     _refreshed_at_s: float = float("-inf")
+    _asked_for: int = 0
+    """The newest announced snapshot that a refresh was begun for."""
     _devices: dict[str, Device] = field(default_factory=dict)
     _host: io.HostRead | None = None
     _gateway_connected: bool = False
@@ -215,7 +217,7 @@ class Core:
     def _reconcile(self, now_s: float) -> list[io.Effect]:
         effects: list[io.Effect] = []
         if self._trust_is_due(now_s):
-            self._refreshing = True
+            self._refreshing, self._asked_for = True, self._mark()
             effects.append(io.RefreshTrust())
         wanted = self._wanted()
         for name, placement in sorted(wanted.items()):
@@ -249,8 +251,12 @@ class Core:
         every_s = TRUST_EVERY_S if fresh else TRUST_AGAIN_S
         if self._trust is None or now_s - self._refreshed_at_s >= every_s:
             return True
-        mark = self._accepted.desired.trust.snapshot if self._accepted else 0
-        return mark > self._trust.snapshot and now_s - self._refreshed_at_s >= 1.0
+        # A denial must not wait because something else was announced just before it.
+        news = self._mark() > self._asked_for or now_s - self._refreshed_at_s >= 1.0
+        return self._mark() > self._trust.snapshot and news
+
+    def _mark(self) -> int:
+        return self._accepted.desired.trust.snapshot if self._accepted else 0
 
     def _advance(self, now_s: float, slot: Slot) -> list[io.Effect]:
         """Take a wanted slot one step on."""
@@ -280,8 +286,7 @@ class Core:
         """Approval, denial and trust are checked on the node, before a byte is fetched."""
         if self._trust is None or self._refreshing:
             return []
-        mark = self._accepted.desired.trust.snapshot if self._accepted else 0
-        if mark > self._trust.snapshot and self._trust.outcome == "fresh":
+        if self._mark() > self._trust.snapshot and self._trust.outcome == "fresh":
             return []  # a newer trust was announced; wait for it
         known = slot.placement.manifest_digest in self.accepted_digests
         refusal = self._trust.refusal(slot.placement, known)
@@ -309,7 +314,7 @@ class Core:
         return [self._event(now_s, "slot-refused", slot.placement.slot, code, message)]
 
     def _stop_denied(self, now_s: float, slot: Slot) -> list[io.Effect]:
-        message = "An officer denied this model."
+        message = "An officer denied this model or revoked this node."
         if slot.state == "failed" and slot.code == "DENIED_MODEL":
             return []
         running = slot.state in BUSY or slot.state in ("ready", "draining")
