@@ -16,8 +16,9 @@ from typing import Annotated
 import msgspec
 import typer
 from holdfast_protocol.errors import Code, HoldfastError
+from holdfast_protocol.views import StatusAnswer
 
-from holdfast_lab import ceremony, site_file
+from holdfast_lab import ceremony, ground, site_file
 from holdfast_lab.layout import Layout
 from holdfast_lab.logic import nodes as node_names
 from holdfast_lab.programs import script_path
@@ -27,6 +28,7 @@ from holdfast_lab.site_file import SiteFile
 
 READY_S = 60.0
 DOWN_S = 30.0
+ENDED_LOOK_S = 0.1
 NOTE = "All programs of a lab run under one user; on a real site each has its own."
 
 app = typer.Typer(help="A whole site on this machine, with the security of production.")
@@ -62,12 +64,14 @@ def up(
     as_json: Json = False,
 ) -> None:
     """Found a site, or resume the one in the folder, and run it."""
+    os.umask(0o077)
     layout = Layout(directory.resolve())
     running = read_status(layout)
     if running is not None:
         _say_ready(layout, as_json, already=True)
         return
     site = _site(layout, nodes, media or [], quiet=as_json)
+    ground.check(layout, site)
     if detach:
         _up_detached(layout, site)
         _say_ready(layout, as_json, already=False)
@@ -142,13 +146,32 @@ def _up_detached(layout: Layout, site: SiteFile) -> None:
             stderr=log,
             start_new_session=True,
         )
-    ready = asyncio.run(wait_until_ready(layout, len(site.nodes), READY_S))
+    ready = asyncio.run(_ready_or_ended(layout, site, process))
     if ready is None:
         ended = process.poll()
-        how = f"it ended with exit code {ended}" if ended is not None else "it is not ready"
-        raise HoldfastError(
-            Code.SITE_DOWN, f"After {READY_S:.0f} s {how}; see {layout.logs / 'lab.log'}."
+        how = (
+            f"it ended with exit code {ended}"
+            if ended is not None
+            else f"after {READY_S:.0f} s it is not ready"
         )
+        raise HoldfastError(
+            Code.SITE_DOWN,
+            f"The site does not run as it should: {how}; see {layout.logs / 'lab.log'}.",
+        )
+
+
+async def _ready_or_ended(
+    layout: Layout, site: SiteFile, process: subprocess.Popen[bytes]
+) -> StatusAnswer | None:
+    """Return the site's status once it is ready; None when it is not in time, or has ended."""
+    ready = asyncio.create_task(wait_until_ready(layout, len(site.nodes), READY_S))
+    while not ready.done() and process.poll() is None:
+        await asyncio.wait([ready], timeout=ENDED_LOOK_S)
+    if not ready.done():
+        ready.cancel()
+        await asyncio.wait([ready])
+        return None
+    return ready.result()
 
 
 async def _up_attached(layout: Layout, site: SiteFile) -> None:

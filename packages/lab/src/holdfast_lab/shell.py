@@ -17,6 +17,7 @@ from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_protocol.identity.credentials import write_private
 
 from holdfast_lab import site_file
+from holdfast_lab.ground import private_folder
 from holdfast_lab.layout import Layout
 from holdfast_lab.processes import ProgramStatus, Supervised, wait_for_port
 from holdfast_lab.programs import programs
@@ -55,7 +56,8 @@ class Lab:
     async def run(self) -> None:
         """Run the site until SIGTERM or SIGINT; raises ``ALREADY_EXISTS`` if it runs already."""
         layout = self._layout
-        layout.runtime.mkdir(mode=0o700, parents=True, exist_ok=True)
+        os.umask(0o077)
+        private_folder(layout.runtime)
         layout.status_file.parent.mkdir(parents=True, exist_ok=True)
         with _locked(layout.lock):
             loop = asyncio.get_running_loop()
