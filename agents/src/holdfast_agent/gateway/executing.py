@@ -155,8 +155,8 @@ class Executing:
         if legal.label_digest != ticket.label_digest:
             raise HoldfastError(Code.TICKET_REFUSED, "The label is another one here.")
         for target in legal.targets:
-            slot = self._world.local(target) if target.slot == ticket.slot else None
-            if slot is None:
+            slot = self._world.local(target, legal.route.digest)
+            if slot is None or target.slot != ticket.slot:
                 continue
             if self._slots.acquire(slot):
                 return _MOVED, slot

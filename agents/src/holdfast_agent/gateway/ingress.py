@@ -180,7 +180,7 @@ class Ingress:
         for _ in range(FORWARD_HOPS_MAX):
             legal = self._decide(request)
             for target in legal.targets:
-                slot = self._world.local(target)
+                slot = self._world.local(target, legal.route.digest)
                 if slot is not None and self._slots.acquire(slot):
                     return slot
             others = [t for t in legal.targets if t.node != self._world.node]

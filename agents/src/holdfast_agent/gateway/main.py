@@ -24,6 +24,7 @@ from holdfast_agent.engines.local import infer
 from holdfast_agent.gateway.alarm import PolicyAlarm
 from holdfast_agent.gateway.service import Service
 from holdfast_agent.gateway.shell import Knowledge, serve
+from holdfast_agent.gateway.stamps import StampFile
 from holdfast_agent.gateway.trust import NoTrust
 from holdfast_agent.gateway.world import World
 from holdfast_agent.logic.gateway.decide import Judge
@@ -58,6 +59,8 @@ def assemble(config: GatewayConfig, bus: Core) -> tuple[Service, World, Knowledg
         world = World(config.node, bytes.fromhex(config.controller_key), NoTrust())
     except ValueError as error:
         raise HoldfastError(Code.CONFIG_INVALID, "A key of the gateway is none.") from error
+    stamps = StampFile(Path(config.segment))
+    world.floor, world.remember = stamps.read(), stamps.write
     trust = SiteTrust(Path(config.trust), _read(config.root, ROOT_BYTES), config.site)
     registry = of_zones(config.zones)
     judge = Judge(base_policy(registry, PolicyAlarm()), registry)

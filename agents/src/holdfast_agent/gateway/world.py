@@ -13,6 +13,7 @@ from holdfast_protocol.messages import GatewayState, LocalSlot, RouteTarget
 
 from holdfast_agent.logic.gateway.decide import Trust
 from holdfast_agent.logic.gateway.table import EMPTY, Table, adopt, local_slots
+from holdfast_agent.logic.stamp import Stamp
 
 
 class World:
@@ -28,6 +29,9 @@ class World:
         self.trust: Trust = trust
         self.watchers: list[Callable[[], None]] = []
         self.look_again: Callable[[], Awaitable[None]] = _as_it_is
+        self.floor: Stamp | None = None
+        """The newest document followed before this start."""
+        self.remember: Callable[[Stamp], None] = _forgotten
         self._controller_key = controller_key
 
     def take_state(self, data: bytes) -> HoldfastError | None:
@@ -41,11 +45,18 @@ class World:
         refused: HoldfastError | None = None
         if state.document is not None:
             try:
-                self.table = adopt(self.table, self.node, state.document, self._controller_key)
+                self._follow(state.document)
             except HoldfastError as error:
                 refused = error
         self._changed()
         return refused
+
+    def _follow(self, document: bytes) -> None:
+        table = adopt(self.table, self.node, document, self._controller_key, self.floor)
+        if table is not self.table and table.stamp is not None:
+            # Kept before it is followed: a crash in between must not open the way back.
+            self.remember(table.stamp)
+        self.table = table
 
     def take_trust(self, trust: Trust) -> None:
         """Take a newer view of the site's trust."""
@@ -66,12 +77,16 @@ class World:
             return HoldfastError(Code.NODE_DIED, f"{self.node} is revoked.")
         return None
 
-    def local(self, target: RouteTarget) -> LocalSlot | None:
-        """Return this node's slot behind ``target`` if it accepts; None elsewhere or if not."""
+    def local(self, target: RouteTarget, digest: str) -> LocalSlot | None:
+        """Return this node's slot behind ``target`` if it accepts; None elsewhere or if not.
+
+        It must run ``digest``, which is what was asked about: a route may call a model by another
+        one's name.
+        """
         slot = self.slots.get(target.slot)
         if target.node != self.node or slot is None or not slot.accept:
             return None
-        return slot if slot.zone == target.zone else None
+        return slot if (slot.zone, slot.digest) == (target.zone, digest) else None
 
     def _changed(self) -> None:
         for watcher in self.watchers:
@@ -80,3 +95,7 @@ class World:
 
 async def _as_it_is() -> None:
     """Know nothing newer."""
+
+
+def _forgotten(_stamp: Stamp) -> None:
+    """Nobody keeps it."""

@@ -34,8 +34,12 @@ class Table(msgspec.Struct, frozen=True, kw_only=True):
 EMPTY: Final = Table(stamp=None, routes={}, grants={})
 
 
-def adopt(current: Table, node: str, document: bytes, controller_key: bytes) -> Table:
+def adopt(
+    current: Table, node: str, document: bytes, controller_key: bytes, floor: Stamp | None = None
+) -> Table:
     """Return the table of ``document``, or ``current`` where it is the same document.
+
+    ``floor`` is the stamp of what was followed before the start: the same again is taken.
 
     Raises ``BAD_SIGNATURE``, ``BAD_REQUEST``, and ``METADATA_ROLLBACK`` for an older document,
     one for another node, or another one of the same stamp.
@@ -43,10 +47,10 @@ def adopt(current: Table, node: str, document: bytes, controller_key: bytes) -> 
     payload = open_signed(decode(document, SignedDocument), controller_key, DESIRED_CONTEXT)
     desired = decode(payload, Desired)
     digest = "sha256:" + hashlib.sha256(payload).hexdigest()
-    judgement = judge(node, desired, digest, current.stamp)
-    if judgement == "same":
+    judgement = judge(node, desired, digest, current.stamp or floor)
+    if judgement == "same" and current.stamp is not None:
         return current
-    if judgement != "accept":
+    if judgement not in ("accept", "same"):
         raise HoldfastError(
             Code.METADATA_ROLLBACK,
             f"Desired document {desired.epoch}/{desired.generation} is refused: {judgement}.",
