@@ -115,10 +115,20 @@ def write_private(path: Path, data: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(name, path)
+        _sync(path.parent)
     except OSError:
         with contextlib.suppress(OSError):
             os.unlink(name)
         raise
+
+
+def _sync(folder: Path) -> None:
+    # A new name is on disk only once its folder is: a power cut would bring the old file back.
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def _read(path: Path) -> bytes:
