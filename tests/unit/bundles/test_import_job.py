@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from holdfast_bundles import bom, manifest
 from holdfast_bundles.importer import promotion, sandbox
+from holdfast_bundles.importer.copying import held_bytes
 from holdfast_bundles.importer.job import Home, ImportJob
 from holdfast_bundles.logic.names import Release
 from holdfast_bundles.media import FOLDER
@@ -270,6 +271,17 @@ def test_a_torn_journal_and_rotten_local_bytes_are_copied_again(site: Site) -> N
     partial.write_bytes(bytes(data))
     journal.write_bytes(journal.read_bytes() + b"abc")
     assert site.start().state is ImportState.QUARANTINED
+
+
+def test_room_is_held_for_what_is_to_come_and_given_back(site: Site) -> None:
+    StopAt(site, CHUNK + 300).run()
+    folder = site.store_dir / "imports/i-1/blobs"
+    (room,) = folder.glob("*.room")
+    (partial,) = folder.glob("*.partial")
+    assert 0 < room.stat().st_size < 10 * CHUNK
+    assert held_bytes(partial.with_suffix("")) >= room.stat().st_size + CHUNK
+    assert site.start().state is ImportState.QUARANTINED
+    assert {path.suffix for path in folder.iterdir()} == {""}
 
 
 def test_no_space_pauses_and_loses_nothing(site: Site) -> None:

@@ -17,10 +17,14 @@ from holdfast_protocol.limits import COPY_BUFFER_BYTES
 from holdfast_bundles import layout
 from holdfast_bundles.logic.chunks import ChunkIndex
 from holdfast_bundles.manifest import Descriptor
-from holdfast_bundles.media import Stick, read_some
+from holdfast_bundles.media import Stick, read_into
 
 Progress = Callable[[int, int], None]
 """Told (bytes done, bytes in all) now and then."""
+
+
+Take = Callable[[int], memoryview]
+"""Gives memory for so many bytes, at most ``COPY_BUFFER_BYTES``; may wait until there is some."""
 
 
 def quiet(_done: int, _total: int) -> None:
@@ -72,18 +76,19 @@ def pieces(stick: Stick, blob: Descriptor) -> list[Piece]:
 
 
 def read(
-    stick: Stick, blob: Descriptor, parts: list[Piece], index: ChunkIndex | None, start: int = 0
-) -> Iterator[tuple[bytes, str]]:
-    """Yield (bytes, file name) of ``blob`` from ``start`` on, each chunk proven before its end.
+    stick: Stick, blob: Descriptor, parts: list[Piece], index: ChunkIndex | None
+) -> Iterator[memoryview]:
+    """Yield the bytes of ``blob``, each chunk proven before its end; valid until the next ones.
 
-    With an ``index``, ``start`` is the beginning of a chunk and the last bytes of a chunk are
-    yielded only after its digest was found right. Raises ``BLOB_DIGEST`` naming the file,
-    ``BLOB_MISSING`` and ``MEDIA_LOST``. The digest of the whole is the caller's to compare.
+    With an ``index``, the last bytes of a chunk are yielded only after its digest was found right.
+    Raises ``BLOB_DIGEST`` naming the file, ``BLOB_MISSING`` and ``MEDIA_LOST``. The digest of the
+    whole is the caller's to compare.
     """
     step = index.size if index is not None else COPY_BUFFER_BYTES
     chunk = hashlib.sha256()
     chunk_file = ""
-    for data, name, at in buffers(stick, parts, start, step):
+    room = memoryview(bytearray(min(COPY_BUFFER_BYTES, blob.size)))
+    for data, name, at in buffers(stick, parts, 0, step, lambda count: room[:count]):
         if at % step == 0:
             chunk, chunk_file = hashlib.sha256(), name
         chunk.update(data)
@@ -94,13 +99,13 @@ def read(
             and chunk.hexdigest() != index.sha256[at // step]
         ):
             raise wrong(chunk_file, "does not hold the bytes that were signed")
-        yield data, name
+        yield data
 
 
 def buffers(
-    stick: Stick, parts: list[Piece], start: int, step: int
-) -> Iterator[tuple[bytes, str, int]]:
-    """Yield (bytes, file name, offset in the blob) from ``start``, unproven.
+    stick: Stick, parts: list[Piece], start: int, step: int, take: Take
+) -> Iterator[tuple[memoryview, str, int]]:
+    """Yield (bytes, file name, offset in the blob) from ``start``, unproven, in what ``take`` gave.
 
     No buffer crosses a multiple of ``step`` or the end of a file. Raises ``MEDIA_LOST`` and
     ``BLOB_DIGEST`` where a file became shorter.
@@ -116,8 +121,8 @@ def buffers(
             os.lseek(file.fileno(), at - piece.start, os.SEEK_SET)
             while at < piece.end:
                 count = min(COPY_BUFFER_BYTES, piece.end - at, step - at % step)
-                data = read_some(file.fileno(), count, piece.name)
-                if len(data) < count:
+                data = take(count)
+                if read_into(file.fileno(), data, piece.name) < count:
                     raise wrong(piece.name, "is shorter than it was")
                 yield data, piece.name, at
                 at += count
@@ -128,7 +133,7 @@ def verify(stick: Stick, blob: Descriptor, index: ChunkIndex | None, tell: Progr
     parts = pieces(stick, blob)
     digest = hashlib.sha256()
     done = 0
-    for data, _ in read(stick, blob, parts, index):
+    for data in read(stick, blob, parts, index):
         digest.update(data)
         done += len(data)
         tell(done, blob.size)
@@ -142,7 +147,7 @@ def read_small(stick: Stick, blob: Descriptor, cap_bytes: int) -> bytes:
         raise HoldfastError(
             Code.MANIFEST_INVALID, f"A document of {blob.size} bytes is too large.", file=None
         )
-    data = b"".join(data for data, _ in read(stick, blob, parts, None))
+    data = b"".join(bytes(data) for data in read(stick, blob, parts, None))
     require(hashlib.sha256(data).hexdigest(), blob, parts)
     return data
 

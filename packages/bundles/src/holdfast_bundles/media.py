@@ -186,6 +186,23 @@ def read_some(descriptor: int, count: int, name: str) -> bytes:
     return b"".join(pieces)
 
 
+def read_into(descriptor: int, room: memoryview, name: str) -> int:
+    """Fill ``room`` from the descriptor's position; return how many bytes there were.
+
+    Fewer than fit only at the end. Raises ``MEDIA_LOST`` when the medium does not answer.
+    """
+    done = 0
+    while done < len(room):
+        try:
+            count = os.readv(descriptor, [room[done:]])
+        except OSError as error:
+            raise _lost(name) from error
+        if not count:
+            break
+        done += count
+    return done
+
+
 def _raise_if_lost(error: OSError, name: str) -> None:
     if error.errno in _GONE:
         raise _lost(name) from error

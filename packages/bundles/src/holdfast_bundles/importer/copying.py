@@ -2,9 +2,11 @@
 
 After each chunk the data is synced and a line of the journal names the digest the chunk must have.
 A restart reads the journalled chunks from its own disk, which proves them intact, and takes only
-the rest from the medium. On the way each byte is hashed once, for the whole; only where that is
-wrong the signed chunk index is asked which file it was, and what was right before it is kept.
-Reading, hashing and syncing go on side by side: sha256 and the disk let go of the interpreter.
+the rest from the medium; so a line that a power cut kept while it lost the data does no harm, and
+lines need no sync of their own. On the way each byte is hashed once, for the whole; only where that
+is wrong the signed chunk index is asked which file it was, and what was right before it is kept.
+Copying, hashing and syncing go on side by side: sha256 and the disk let go of the interpreter, and
+what is hashed is the very memory that is handed to the disk.
 """
 
 from __future__ import annotations
@@ -15,7 +17,8 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
-from typing import IO, Final, TypeVar
+from queue import SimpleQueue
+from typing import IO, Final
 
 from holdfast_protocol.limits import CHUNK_BYTES, COPY_BUFFER_BYTES
 
@@ -28,9 +31,10 @@ from holdfast_bundles.store import local_disk, sync_folder
 Tell = Callable[[int, str], None]
 """Told (bytes of this blob done, file of the medium); may raise to stop the copying."""
 
-T = TypeVar("T")
-
-_WAITING_MAX: Final = 16
+_BUFFERS: Final = 4
+_WRITE_BYTES: Final = 128 * 1024
+"""Larger writes make Linux look for larger pages, which takes it twice the time of the copying."""
+_UNSYNCED_CHUNKS_MAX: Final = 4
 _JOURNAL_BYTES_MAX: Final = 64 * 1024 * 1024
 
 
@@ -61,27 +65,25 @@ def copy_blob(
     partial = target.with_name(f"{target.name}.partial")
     journal = target.with_name(f"{target.name}.journal")
     step = index.size if index is not None else CHUNK_BYTES
-    with local_disk(), _open(partial) as data, _open(journal) as lines:
+    with (
+        local_disk(),
+        _open(partial) as data,
+        _open(journal) as lines,
+        _Room(target.with_name(f"{target.name}.room")) as room,
+    ):
         whole, start = _resume(data, _read_journal(lines, index), step, blob.size)
         _truncate(lines, start // step if start < blob.size else -(-blob.size // step))
-        if blob.size:
-            os.posix_fallocate(data.fileno(), 0, blob.size)
+        room.hold(blob.size - start - (_UNSYNCED_CHUNKS_MAX + 1) * step)
         os.lseek(data.fileno(), start, os.SEEK_SET)
         tell(start, "")
         parts = blobs.pieces(stick, blob)
-        chunk = _Chunks(data.fileno(), lines, index)
-        with _Lanes() as lanes:
-            for piece, name, at in blobs.buffers(stick, parts, start, step):
-                if at % step == 0:
-                    chunk.begin()
-                lanes.submit(lanes.whole, whole.update, piece)
-                if index is None:
-                    lanes.submit(lanes.chunk, chunk.digest.update, piece)
-                _write_all(data.fileno(), piece)
+        with _Lanes(whole, _Journal(data.fileno(), lines, index, room)) as lanes:
+            for piece, name, at in blobs.buffers(stick, parts, start, step, lanes.take):
                 done = at + len(piece)
+                lanes.hash(piece)
+                _write_all(data.fileno(), piece)
                 if done % step == 0 or done == blob.size:
-                    sealed = chunk.seal(at // step)
-                    lanes.submit(lanes.sync, sealed, lanes.after(lanes.chunk))
+                    lanes.seal(at // step)
                 tell(done, name)
         if f"sha256:{whole.hexdigest()}" != blob.digest:
             good = _good_chunks(data, index, blob.size)
@@ -90,76 +92,137 @@ def copy_blob(
             raise blobs.wrong((held or [parts[0].name])[0], "does not hold what was signed")
         os.replace(partial, target)
         journal.unlink()
+        room.give_back()
         sync_folder(target.parent)
 
 
-class _Lanes:
-    """Three threads of one task each at a time, in order; too much waiting work holds the reader.
+def held_bytes(target: Path) -> int:
+    """Return how much of the disk the unfinished copy of ``target`` holds already."""
+    held = 0
+    for kind in ("partial", "room"):
+        path = target.with_name(f"{target.name}.{kind}")
+        held += path.stat().st_blocks * 512 if path.exists() else 0
+    return held
 
+
+class _Room:
+    """Space held for the bytes still to come but the next few chunks, given up as they are synced.
+
+    A file of its own: space held within the blob's would have to be marked as written, extent by
+    extent, at every sync, which costs a third of the processor time of a copy.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._held_bytes = 0
+
+    def __enter__(self) -> _Room:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        os.close(self._file)
+
+    def hold(self, size_bytes: int) -> None:
+        """Hold exactly ``size_bytes``; raises ``OSError`` where there is less."""
+        self._held_bytes = max(0, size_bytes)
+        os.ftruncate(self._file, self._held_bytes)
+        if self._held_bytes:
+            os.posix_fallocate(self._file, 0, self._held_bytes)
+
+    def less(self, size_bytes: int) -> None:
+        """Hold so much less."""
+        if self._held_bytes:
+            self._held_bytes = max(0, self._held_bytes - size_bytes)
+            os.ftruncate(self._file, self._held_bytes)
+
+    def give_back(self) -> None:
+        """Hold nothing any more."""
+        self._path.unlink()
+
+
+class _Journal:
+    """What makes a chunk count: its data on the disk, then a line with its digest."""
+
+    def __init__(self, data: int, lines: IO[bytes], index: ChunkIndex | None, room: _Room) -> None:
+        self._data = data
+        self._lines = lines
+        self._index = index
+        self._room = room
+        self._step = index.size if index is not None else CHUNK_BYTES
+
+    @property
+    def signed(self) -> bool:
+        """Whether an index says what each chunk must be; if not, its line is what was read."""
+        return self._index is not None
+
+    def seal(self, number: int, read_hex: Future[str]) -> None:
+        """Sync what was written and journal chunk ``number``; runs after its last write."""
+        line = self._index.sha256[number] if self._index else read_hex.result()
+        os.fdatasync(self._data)
+        self._lines.write(f"{line}\n".encode("ascii"))
+        self._lines.flush()
+        self._room.less(self._step)
+
+
+class _Lanes:
+    """Two threads beside the one that reads and writes: one hashes, one syncs and journals.
+
+    The buffers bound what waits for the hash, ``_UNSYNCED_CHUNKS_MAX`` what waits for the disk.
     Leaving without an error waits for all work and raises what went wrong in it.
     """
 
-    def __init__(self) -> None:
-        self.whole = ThreadPoolExecutor(1, "holdfast-whole")
-        self.chunk = ThreadPoolExecutor(1, "holdfast-chunk")
-        self.sync = ThreadPoolExecutor(1, "holdfast-sync")
-        self._waiting: deque[Future[None]] = deque()
+    def __init__(self, whole: hashlib._Hash, journal: _Journal) -> None:
+        self._whole = whole
+        self._chunk = hashlib.sha256()
+        self._journal = journal
+        self._hashing = ThreadPoolExecutor(1, "holdfast-hash")
+        self._syncing = ThreadPoolExecutor(1, "holdfast-sync")
+        self._sealing: deque[Future[None]] = deque()
+        self._free: SimpleQueue[bytearray] = SimpleQueue()
+        for _ in range(_BUFFERS):
+            self._free.put(bytearray(COPY_BUFFER_BYTES))
 
     def __enter__(self) -> _Lanes:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
-        for lane in (self.whole, self.chunk, self.sync):
-            lane.shutdown(wait=True)
-        while kind is None and self._waiting:
-            self._waiting.popleft().result()
+        self._hashing.shutdown(wait=True)
+        self._syncing.shutdown(wait=True)
+        while kind is None and self._sealing:
+            self._sealing.popleft().result()
 
-    def submit(self, lane: ThreadPoolExecutor, act: Callable[[T], None], value: T) -> None:
-        """Do ``act(value)`` in ``lane`` after what was submitted there before."""
-        self._waiting.append(lane.submit(act, value))
-        if len(self._waiting) > _WAITING_MAX:
-            self._waiting.popleft().result()
+    def take(self, count: int) -> memoryview:
+        """Return memory for ``count`` bytes; waits until a buffer was hashed."""
+        return memoryview(self._free.get())[:count]
 
-    def after(self, lane: ThreadPoolExecutor) -> Future[None]:
-        """Return a future that is done when everything submitted to ``lane`` so far is."""
-        return lane.submit(lambda: None)
+    def hash(self, piece: memoryview) -> None:
+        """Hash ``piece`` meanwhile. It must be written before the next :meth:`take`."""
+        self._hashing.submit(self._hash, piece)
 
+    def seal(self, number: int) -> None:
+        """Make chunk ``number`` count, meanwhile; all of it is written."""
+        read_hex = self._hashing.submit(self._end_chunk)
+        self._sealing.append(self._syncing.submit(self._journal.seal, number, read_hex))
+        if len(self._sealing) > _UNSYNCED_CHUNKS_MAX:
+            self._sealing.popleft().result()
 
-class _Chunks:
-    """The chunk that is being read; :meth:`seal` gives the work that makes it count.
+    def _hash(self, piece: memoryview) -> None:
+        self._whole.update(piece)
+        if not self._journal.signed:
+            self._chunk.update(piece)
+        buffer = piece.obj
+        assert isinstance(buffer, bytearray)
+        self._free.put(buffer)
 
-    Without a signed index the chunk's own digest, taken from ``digest``, goes into the journal.
-    """
-
-    def __init__(self, data: int, journal: IO[bytes], index: ChunkIndex | None) -> None:
-        self._data = data
-        self._journal = journal
-        self._index = index
-        self.digest = hashlib.sha256()
-
-    def begin(self) -> None:
-        """Begin the next chunk."""
-        self.digest = hashlib.sha256()
-
-    def seal(self, number: int) -> Callable[[Future[None]], None]:
-        """Return what syncs and journals chunk ``number``, once all of it is written."""
-        digest = self.digest
-
-        def work(hashed: Future[None]) -> None:
-            hashed.result()
-            line = self._index.sha256[number] if self._index else digest.hexdigest()
-            os.fdatasync(self._data)
-            self._journal.write(f"{line}\n".encode("ascii"))
-            self._journal.flush()
-            os.fdatasync(self._journal.fileno())
-
-        return work
+    def _end_chunk(self) -> str:
+        ended, self._chunk = self._chunk.hexdigest(), hashlib.sha256()
+        return ended
 
 
-def _write_all(descriptor: int, data: bytes) -> None:
-    view = memoryview(data)
+def _write_all(descriptor: int, view: memoryview) -> None:
     while view:
-        view = view[os.write(descriptor, view) :]
+        view = view[os.write(descriptor, view[:_WRITE_BYTES]) :]
 
 
 def _open(path: Path) -> IO[bytes]:

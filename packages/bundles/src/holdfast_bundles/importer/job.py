@@ -26,7 +26,7 @@ from holdfast_protocol.importer import (
 
 from holdfast_bundles import blobs
 from holdfast_bundles.importer import sandbox
-from holdfast_bundles.importer.copying import copy_blob, write_document
+from holdfast_bundles.importer.copying import copy_blob, held_bytes, write_document
 from holdfast_bundles.importer.quarantine import Quarantine
 from holdfast_bundles.importer.trust_store import TrustStore
 from holdfast_bundles.logic.gguf_header import GgufFacts
@@ -208,10 +208,8 @@ class ImportJob:
         """Raise ``DISK_FULL`` unless everything that is still to come fits beside the reserve."""
         needed = 0
         for blob in waiting:
-            partial = self._quarantine.blob(blob.digest).with_suffix(".partial")
             with local_disk():
-                held = partial.stat().st_blocks * 512 if partial.exists() else 0
-            needed += max(0, blob.size - held)
+                needed += max(0, blob.size - held_bytes(self._quarantine.blob(blob.digest)))
         with local_disk():
             free = shutil.disk_usage(self._home.store_dir).free
         if needed > free - self._home.reserve_bytes:

@@ -1,8 +1,9 @@
 """What an import keeps on disk while people decide: ``imports/<id>``, surviving any crash.
 
 ``state.json`` is the last word that was said about the import, ``blobs/<hex>`` are complete and
-verified, ``blobs/<hex>.partial`` with ``.journal`` are on their way, ``trust/<vendor>`` is the
-scratch copy of the vendor's trust that becomes live when a model is promoted.
+verified, ``blobs/<hex>.partial`` with ``.journal`` are on their way and ``.room`` holds space for
+the rest, ``trust/<vendor>`` is the scratch copy of the vendor's trust that becomes live when a
+model is promoted.
 """
 
 from __future__ import annotations
