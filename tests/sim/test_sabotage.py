@@ -8,7 +8,7 @@ from tests.sim.history import run
 from tests.sim.sabotage import VARIANTS
 from tests.sim.variant import Variant
 
-SEEDS = 60
+SEEDS = 240
 
 
 @pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: str(variant.name))
