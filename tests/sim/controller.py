@@ -12,6 +12,7 @@ from holdfast_controller.logic.core import Core, Setup
 from holdfast_controller.logic.desired import Issuer
 from holdfast_controller.logic.fold import fold
 from holdfast_controller.logic.state import State
+from holdfast_policy.checking import check
 from holdfast_protocol.configs import Founding
 from holdfast_protocol.errors import Code
 
@@ -129,6 +130,8 @@ class Controller:
                 self.importer.ask(effect, self._for_life())
             case io.AskMinter():
                 self.minter.ask(effect, self._for_life())
+            case io.CheckPolicy():
+                self.tell(io.PolicyChecked(called=effect.called, seen=check(effect.request)))
             case io.AckEvent():
                 self.hub.acknowledge(effect.delivery)
             case io.Stop():

@@ -219,7 +219,14 @@ class Agent:
             if self._queue.qsize() < WAITING_MAX:
                 self.tell(io.Ticked())
             feed = self._world.feed
-            self.tell(io.GatewaySeen(connected=feed.connected, in_flight=dict(feed.in_flight)))
+            self.tell(
+                io.GatewaySeen(
+                    connected=feed.connected,
+                    in_flight=dict(feed.in_flight),
+                    policy_serial=feed.policy_serial,
+                    policy_refused=feed.policy_refused,
+                )
+            )
             await asyncio.sleep(TICK_S)
 
     async def _inventory(self) -> None:

@@ -112,6 +112,8 @@ class Controller:
                 group.create_task(self._ask_importer(effect))
             case io.AskMinter():
                 group.create_task(self._ask_minter(effect))
+            case io.CheckPolicy():
+                group.create_task(self._check_policy(effect))
             case io.AckEvent():
                 group.create_task(self._inbox.acknowledge(effect))
             case io.Stop():
@@ -151,6 +153,11 @@ class Controller:
         async with self._running:
             reply = await self._outside.services.minter(effect.request)
         self._queue.put_nowait(io.MinterAnswered(key=effect.key, reply=reply))
+
+    async def _check_policy(self, effect: io.CheckPolicy) -> None:
+        async with self._running:
+            seen = await self._outside.services.checker(effect.request)
+        self._queue.put_nowait(io.PolicyChecked(called=effect.called, seen=seen))
 
     # ------------------------------------------------------------ time and the bus
 

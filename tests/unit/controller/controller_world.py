@@ -15,6 +15,7 @@ from holdfast_controller.journal.memory import MemoryJournal
 from holdfast_controller.logic import io
 from holdfast_controller.logic.core import Core, Setup
 from holdfast_controller.logic.desired import Issuer
+from holdfast_policy.checking import check
 from holdfast_protocol import api, codec
 from holdfast_protocol.limits import GIB, MIB
 from holdfast_protocol.messages import Desired, Device, RelayReport, Report, SlotReport
@@ -98,6 +99,8 @@ class World:
                 revoked = f"app:{effect.request.app}" in self.core.state.denied
                 reply = minted(effect.request, revoked) if self.minter else None
                 return io.MinterAnswered(key=effect.key, reply=reply)
+            case io.CheckPolicy():
+                return io.PolicyChecked(called=effect.called, seen=check(effect.request))
             case io.AckEvent():
                 self.acked.append(effect.delivery)
             case io.Stop():

@@ -27,6 +27,13 @@ SITE: Final[tuple[AnyFact, ...]] = (
     facts.TrustStamped(snapshot=3, timestamp=4, at_ms=AT_MS, files={"timestamp.json": b"{}"}),
     facts.NodeCertified(node="de-1", jurisdiction="DE", zones=("de",), not_after_s=1_900_000_000),
     facts.VendorTrusted(vendor="acme", root=b"{}"),
+    facts.PolicyAdopted(
+        serial=3,
+        digest=D1,
+        prev_digest=D2,
+        effective_from_s=1_800_000_000,
+        not_after_s=1_900_000_000,
+    ),
     facts.Denied(what=D1, reason="found unsafe"),
     facts.DenialLifted(what=D1),
     facts.RequestMade(

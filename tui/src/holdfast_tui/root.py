@@ -18,6 +18,7 @@ from holdfast_tui.verbs import (
     commands_deployments,
     commands_imports,
     commands_inference,
+    commands_policy,
     commands_requests,
     commands_site,
 )
@@ -81,6 +82,7 @@ def tree() -> Root:
         commands_deployments.app,
         commands_apps.app,
         commands_brakes.app,
+        commands_policy.app,
         commands_inference.app,
         commands_console.app,
     ):

@@ -23,7 +23,7 @@ def counts_path(feed: Path) -> Path:
 
 
 class GatewayFeed:
-    """Both sockets; ``in_flight`` is what the gateway said last."""
+    """Both sockets; what the gateway said last is kept."""
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -31,6 +31,8 @@ class GatewayFeed:
         self._server: LocalServer | None = None
         self._heard_s = float("-inf")
         self.in_flight: dict[str, int] = {}
+        self.policy_serial = 0
+        self.policy_refused = ""
 
     async def start(self) -> None:
         """Listen on both sockets."""
@@ -60,4 +62,6 @@ class GatewayFeed:
             return b"{}"  # of a newer gateway; it is alive, its counts are unknown
         self._heard_s = time.monotonic()
         self.in_flight = counts.in_flight
+        self.policy_serial = counts.policy_serial
+        self.policy_refused = counts.policy_refused
         return b"{}"

@@ -10,7 +10,6 @@ from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from holdfast_bundles.site.client import SiteTrust
-from holdfast_policy.base import base_policy
 from holdfast_policy.logic.registry import of_zones
 from holdfast_policy.tickets import PairKeys
 from holdfast_protocol import configs, program
@@ -22,6 +21,7 @@ from holdfast_protocol.limits import ROOT_BYTES
 
 from holdfast_agent.engines.local import infer
 from holdfast_agent.gateway.alarm import PolicyAlarm
+from holdfast_agent.gateway.policy import PolicyInForce
 from holdfast_agent.gateway.service import Service
 from holdfast_agent.gateway.shell import Knowledge, serve
 from holdfast_agent.gateway.stamps import StampFile
@@ -63,7 +63,8 @@ def assemble(config: GatewayConfig, bus: Core) -> tuple[Service, World, Knowledg
     world.floor, world.remember = stamps.read(), stamps.write
     trust = SiteTrust(Path(config.trust), _read(config.root, ROOT_BYTES), config.site)
     registry = of_zones(config.zones)
-    judge = Judge(base_policy(registry, PolicyAlarm()), registry)
+    world.policy = PolicyInForce(registry, PolicyAlarm())
+    judge = Judge(world.policy, registry)
 
     def public_of(node: str) -> bytes | None:
         return world.trust.exchange_key(node)

@@ -13,6 +13,7 @@ from holdfast_policy.tickets import PairKeys
 from holdfast_protocol import subjects
 from holdfast_protocol.bus.port import Core, Pending
 from holdfast_protocol.bus.subscription import Subscription
+from holdfast_protocol.limits import SENTENCE_LENGTH
 from holdfast_protocol.messages import GatewayCounts
 
 from holdfast_agent.gateway.engine import Infer
@@ -102,9 +103,12 @@ class Service:
 
     def counts(self) -> GatewayCounts:
         """Return what the agent is told once a second."""
+        policy = self._world.policy
         return GatewayCounts(
             in_flight=self.slots.counts(),
             answered=self.tally.answered,
             refused=self.tally.refused,
             failed=self.tally.failed,
+            policy_serial=0 if policy is None else policy.serial,
+            policy_refused="" if policy is None else policy.refused[:SENTENCE_LENGTH],
         )

@@ -62,6 +62,8 @@ class Knowledge:
         self._say("trust", f"Trust is {view.health} at snapshot {view.snapshot_version}.")
         if view.chain is not None:
             self._snapshot = view.snapshot_version
+            if self._world.policy is not None:
+                self._world.policy.take(view)
             self._world.take_trust(ViewTrust(view, self._config.zones))
 
     async def look_again(self) -> None:

@@ -3,18 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
 
-from holdfast_bundles.site.model import SiteCertificate
+from holdfast_bundles.site.facts import app_facts, node_facts
 from holdfast_bundles.site.view import SiteView
-from holdfast_policy.logic.labels import Classification
-from holdfast_policy.port import AppFacts, NodeFacts
+from holdfast_policy.port import NodeFacts
 
 from holdfast_agent.logic.gateway.decide import RecordFacts
-
-# A certificate's limits that say how secret data may be: "classification" in the site's own
-# scheme, "classification-<scheme>" in another.
-_CLASSIFICATION: Final = "classification"
 
 
 class NoTrust:
@@ -57,7 +51,7 @@ class ViewTrust:
         """Return what the node's certificate says; None where there is none in force."""
         if node not in self._nodes:
             certificate = self._view.site_certificate(node)
-            self._nodes[node] = None if certificate is None else facts_of(certificate)
+            self._nodes[node] = None if certificate is None else node_facts(certificate)
         return self._nodes[node]
 
     def model_denied(self, digest: str) -> bool:
@@ -82,24 +76,8 @@ class ViewTrust:
         if record is None:
             return None
         return RecordFacts(
-            app=AppFacts(app=record.app, zone=record.zone, aliases=frozenset(record.aliases)),
+            app=app_facts(record),
             residency=record.residency,
             classification=record.classification,
             purposes=record.purposes,
         )
-
-
-def facts_of(certificate: SiteCertificate) -> NodeFacts:
-    """Return a certificate as the policy's facts."""
-    clearances = tuple(
-        Classification(scheme=name.removeprefix(_CLASSIFICATION).removeprefix("-"), level=level)
-        for name, level in sorted(certificate.limits.items())
-        if name == _CLASSIFICATION or name.startswith(_CLASSIFICATION + "-")
-    )
-    return NodeFacts(
-        node=certificate.node,
-        jurisdiction=certificate.jurisdiction,
-        zones=frozenset(certificate.zones),
-        not_after_s=certificate.not_after_s,
-        clearances=clearances,
-    )

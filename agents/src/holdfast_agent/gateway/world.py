@@ -11,6 +11,7 @@ from holdfast_protocol.codec import decode
 from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_protocol.messages import GatewayState, LocalSlot, RouteTarget
 
+from holdfast_agent.gateway.policy import PolicyInForce
 from holdfast_agent.logic.gateway.decide import Trust
 from holdfast_agent.logic.gateway.table import EMPTY, Table, adopt, local_slots
 from holdfast_agent.logic.stamp import Stamp
@@ -27,6 +28,8 @@ class World:
         self.table: Table = EMPTY
         self.slots: dict[str, LocalSlot] = {}
         self.trust: Trust = trust
+        self.policy: PolicyInForce | None = None
+        """Follows the trust; None where another policy was wired."""
         self.watchers: list[Callable[[], None]] = []
         self.look_again: Callable[[], Awaitable[None]] = _as_it_is
         self.floor: Stamp | None = None

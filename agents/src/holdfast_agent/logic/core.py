@@ -68,7 +68,7 @@ class Core:
     """The newest announced snapshot that a refresh was begun for."""
     _devices: dict[str, Device] = field(default_factory=dict)
     _host: io.HostRead | None = None
-    _gateway_connected: bool = False
+    _gateway: io.GatewaySeen = io.NO_GATEWAY
     _seq: int = 0
     _event_seq: int = 0
     _reported_at_s: float = float("-inf")
@@ -111,9 +111,7 @@ class Core:
             case io.HostRead():
                 self._host = given
             case io.GatewaySeen():
-                self._gateway_connected = given.connected
-                for slot in self.slots.values():
-                    slot.in_flight = given.in_flight.get(slot.placement.slot, 0)
+                return self._gateway_seen(now_s, given)
             case io.Ticked():
                 pass
             case (
@@ -128,6 +126,15 @@ class Core:
             case _:
                 assert_never(given)
         return []
+
+    def _gateway_seen(self, now_s: float, given: io.GatewaySeen) -> list[io.Effect]:
+        before, self._gateway = self._gateway.policy_refused, given
+        for slot in self.slots.values():
+            slot.in_flight = given.in_flight.get(slot.placement.slot, 0)
+        why = given.policy_refused
+        if why in ("", before):
+            return []
+        return [self._event(now_s, "policy-refused", "policy", "POLICY_INVALID", why)]
 
     def _desired_arrived(self, now_s: float, document: bytes) -> list[io.Effect]:
         try:
@@ -368,7 +375,7 @@ class Core:
                 stamp=self._accepted.stamp if self._accepted else Stamp(0, 0, ""),
                 trust=self._trust,
                 host=self._host,
-                gateway_connected=self._gateway_connected,
+                gateway=self._gateway,
             ),
             self._devices.values(),
             self.slots.values(),

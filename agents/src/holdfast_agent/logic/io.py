@@ -7,7 +7,7 @@ answer to an abandoned attempt is recognised and dropped.
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Final, Protocol
 
 import msgspec
 from holdfast_protocol.messages import Device, GatewayState, NodeEvent, Placement, Report
@@ -133,10 +133,18 @@ class HostRead(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class GatewaySeen(msgspec.Struct, frozen=True, kw_only=True):
-    """Whether the gateway is connected, and its requests in flight by slot."""
+    """Whether the gateway is connected, its requests in flight by slot, and its policy.
+
+    ``policy_refused`` says why it did not take a newer one, empty where there is none.
+    """
 
     connected: bool
     in_flight: dict[str, int]
+    policy_serial: int = 0
+    policy_refused: str = ""
+
+
+NO_GATEWAY: Final = GatewaySeen(connected=False, in_flight={})
 
 
 class Ticked(msgspec.Struct, frozen=True, kw_only=True):

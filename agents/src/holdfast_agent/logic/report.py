@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from holdfast_protocol.messages import Device, Report
 
-from holdfast_agent.logic.io import HostRead, TrustView
+from holdfast_agent.logic.io import GatewaySeen, HostRead, TrustView
 from holdfast_agent.logic.slot import Slot
 from holdfast_agent.logic.stamp import Stamp
 
@@ -25,7 +25,7 @@ class Standing:
     stamp: Stamp
     trust: TrustView | None
     host: HostRead | None
-    gateway_connected: bool
+    gateway: GatewaySeen
 
 
 def build(node: Standing, devices: Iterable[Device], slots: Iterable[Slot]) -> Report:
@@ -46,10 +46,11 @@ def build(node: Standing, devices: Iterable[Device], slots: Iterable[Slot]) -> R
         snapshot=trust.snapshot if trust else 0,
         isolation=node.isolation,
         engine=node.engine,
-        gateway="ok" if node.gateway_connected else "down",
+        gateway="ok" if node.gateway.connected else "down",
         spool=host.spool if host else 0,
         host_memory_total_bytes=host.memory_total_bytes if host else None,
         host_memory_used_bytes=host.memory_used_bytes if host else None,
         disk_free_bytes=host.disk_free_bytes if host else None,
         load_1m=host.load_1m if host else None,
+        policy_serial=node.gateway.policy_serial,
     )

@@ -55,6 +55,10 @@ class NodeTrust:
                 f"Node {self.node} is certified for {', '.join(certificate.zones)}, "
                 f"not for {placement.zone}.",
             )
+        policy = None if accepted else self.view.policy()
+        if policy is not None and self.view.now_s >= policy.manifest.not_after_s:
+            serial = policy.manifest.serial
+            return ("POLICY_EXPIRED", f"Policy {serial} has passed its date; nothing new loads.")
         verdict = self._verdict(placement, accepted)
         if verdict.allowed:
             return None

@@ -1,10 +1,13 @@
-"""The importer and the minter on their local sockets: one question, one answer, or none."""
+"""The importer and the minter on their sockets, the policy checker in a process of its own."""
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import msgspec
+from holdfast_policy import checker
+from holdfast_policy.logic.verdict import CheckAnswer, CheckRequest
 from holdfast_protocol import codec, limits
 from holdfast_protocol.errors import HoldfastError
 from holdfast_protocol.importer import ImporterReply, ImporterRequest
@@ -37,6 +40,13 @@ class Services:
             return None if data is None else _MINTER.decode(data)
         except msgspec.MsgspecError:
             return None
+
+    async def checker(self, request: CheckRequest) -> CheckAnswer:
+        """Return what the policy checker saw; what kept it from looking is a problem it names."""
+        try:
+            return await asyncio.to_thread(checker.ask, request)
+        except HoldfastError as error:
+            return CheckAnswer(problems=(error.message,))
 
 
 async def _asked(path: Path, request: bytes, timeout_s: float) -> bytes | None:

@@ -7,20 +7,30 @@ caller. Every call of the table of the protocol is answered here and no other.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypeVar
+from typing import Final, TypeVar
 
 import msgspec
+from holdfast_policy.logic.verdict import CheckAnswer
 from holdfast_protocol import api, codec
 from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_protocol.views import EventsAnswer, EventsQuery, EventView
 
-from holdfast_controller.logic import status, views
-from holdfast_controller.logic.calls import apps, brakes, deployments, imports, requests
+from holdfast_controller.logic import policy, status, views
+from holdfast_controller.logic.calls import (
+    apps,
+    brakes,
+    deployments,
+    imports,
+    policies,
+    requests,
+)
 from holdfast_controller.logic.calls.ask import Ask, Outcome, answered
 from holdfast_controller.logic.io import ApiCalled
 from holdfast_controller.logic.state import State
 
 EVENTS_LIMIT = 1000
+_NEW: Final = frozenset({("apps", "create"), ("deployments", "deploy")})
+"""What begins something new: a policy past its date stops it."""
 T = TypeVar("T", bound=msgspec.Struct)
 
 
@@ -54,11 +64,17 @@ class Desk(msgspec.Struct, frozen=True, kw_only=True):
 
     seat: status.Seat
     events: Sequence[EventView]
+    seen: CheckAnswer | None = None
+    """What the checker saw, for calls about the policy."""
 
 
 def decide(ask: Ask, called: ApiCalled, desk: Desk) -> Outcome:
     """Return what the permitted call decides; raises the refusal."""
+    if (called.resource, called.verb) in _NEW:
+        policy.in_date(ask.view.state, ask.view.now_s)
     match called.resource:
+        case "policy" if desk.seen is not None:
+            return policies.decide(ask, called, desk.seen)
         case "requests" | "vendors":
             return _requests(ask, called)
         case "imports" | "apps":

@@ -15,6 +15,7 @@ from typing import Final, assert_never
 
 import msgspec
 from holdfast_bundles.site.keys import SigningKey
+from holdfast_policy.logic.verdict import CheckAnswer
 from holdfast_protocol import codec, limits
 from holdfast_protocol.api import error_answer
 from holdfast_protocol.configs import Founding
@@ -27,6 +28,7 @@ from holdfast_protocol.views import EventView
 
 from holdfast_controller.journal.port import Commit, Committed, Refused, Tail, Unknown
 from holdfast_controller.logic import api, facts, io, records, status, trust, words
+from holdfast_controller.logic.calls import policies
 from holdfast_controller.logic.calls.ask import Ask
 from holdfast_controller.logic.desired import Documents, Issuer
 from holdfast_controller.logic.facts import AnyFact
@@ -40,7 +42,14 @@ from holdfast_controller.logic.state import State
 SELF: Final = "controller"
 """Who decides what nobody asked for."""
 
-Waits = io.ApiCalled | io.EventSeen | io.TrustAsked | io.ImporterAnswered | io.MinterAnswered
+Waits = (
+    io.ApiCalled
+    | io.EventSeen
+    | io.TrustAsked
+    | io.ImporterAnswered
+    | io.MinterAnswered
+    | io.PolicyChecked
+)
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,6 +148,7 @@ class Core:
                 | io.TrustAsked()
                 | io.ImporterAnswered()
                 | io.MinterAnswered()
+                | io.PolicyChecked()
             ):
                 return self._wait(given)
             case io.ReportSeen():
@@ -171,9 +181,10 @@ class Core:
             self._waiting.append(given)
             return []
         # Only a call has somebody who waits; everything else comes again by itself.
-        if isinstance(given, io.ApiCalled):
+        called = given.called if isinstance(given, io.PolicyChecked) else given
+        if isinstance(called, io.ApiCalled):
             busy = HoldfastError(Code.BUSY, "The controller has too many calls waiting.")
-            return [_answer(given.call, error_answer(busy))]
+            return [_answer(called.call, error_answer(busy))]
         return []
 
     def _appended(self, outcome: Committed | Refused | Unknown) -> list[io.AnyEffect]:
@@ -230,7 +241,9 @@ class Core:
     def _one(self, now_s: float, given: Waits) -> list[io.AnyEffect]:
         match given:
             case io.ApiCalled():
-                return [_answer(given.call, self._call(now_s, given))]
+                return [self._call(now_s, given)]
+            case io.PolicyChecked():
+                return [self._call(now_s, given.called, given.seen)]
             case io.TrustAsked():
                 content = trust.served(self.state, given.name)
                 return [_answer(given.call, TrustAnswer(content=content))]
@@ -244,7 +257,9 @@ class Core:
                 assert_never(given)
         return []
 
-    def _call(self, now_s: float, called: io.ApiCalled) -> msgspec.Struct:
+    def _call(
+        self, now_s: float, called: io.ApiCalled, seen: CheckAnswer | None = None
+    ) -> io.AnyEffect:
         try:
             ask = Ask(
                 who=called.who,
@@ -253,12 +268,14 @@ class Core:
                 online_key=self._setup.online_key,
             )
             seat = status.Seat(controller=SELF, tail=self.tail)
-            desk = api.Desk(seat=seat, events=self._events)
+            desk = api.Desk(seat=seat, events=self._events, seen=seen)
+            if called.resource == "policy" and seen is None:
+                return io.CheckPolicy(called=called, request=policies.look(ask, called))
             outcome = api.decide(ask, called, desk)
             self._decide(list(outcome.facts), now_s, called.who)
-            return outcome.answer()
+            return _answer(called.call, outcome.answer())
         except HoldfastError as error:
-            return error_answer(error)
+            return _answer(called.call, error_answer(error))
 
     def _event(self, now_s: float, given: io.EventSeen) -> list[io.AnyEffect]:
         event = given.event

@@ -35,8 +35,6 @@ from holdfast_controller.logic.state import Node, Replica, State
 
 DAY_S: Final = 24 * 3600
 TICKETS_KEPT: Final = 100_000
-POLICY_SERIAL: Final = 0
-"""The built-in policy; no officer has brought another."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,7 +175,7 @@ def _desired(
                 key=lambda grant: grant.app,
             )
         ),
-        policy_serial=POLICY_SERIAL,
+        policy_serial=0 if state.policy is None else state.policy.serial,
         trust=common.trust,
     )
 

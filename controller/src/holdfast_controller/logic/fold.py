@@ -43,6 +43,7 @@ SiteFact = (
     | facts.TrustStamped
     | facts.NodeCertified
     | facts.VendorTrusted
+    | facts.PolicyAdopted
     | facts.Denied
     | facts.DenialLifted
 )
@@ -108,6 +109,10 @@ def _site(state: State, fact: SiteFact) -> bool:
             return _put(state.nodes, fact.node, replace(node, certificate=fact))
         case facts.VendorTrusted():
             return _put(state.vendors, fact.vendor, fact.root)
+        case facts.PolicyAdopted():
+            changed = state.policy != fact
+            state.policy = fact
+            return changed
         case facts.Denied() | facts.DenialLifted():
             return _denied(state, fact)
         case _:

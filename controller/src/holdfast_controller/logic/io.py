@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Literal
 
 import msgspec
+from holdfast_policy.logic.verdict import CheckAnswer, CheckRequest
 from holdfast_protocol.errors import Code
 from holdfast_protocol.importer import ImporterReply, ImporterRequest
 from holdfast_protocol.messages import NodeEvent, RelayReport, Report
@@ -85,6 +86,13 @@ class MinterAnswered(Input, frozen=True, kw_only=True):
     reply: MintAnswer | None
 
 
+class PolicyChecked(Input, frozen=True, kw_only=True):
+    """The checker has looked at what a call about the policy needs; the call goes on with it."""
+
+    called: ApiCalled
+    seen: CheckAnswer
+
+
 class PublishDone(Input, frozen=True, kw_only=True):
     """What became of a document: ``fenced`` means that another controller leads."""
 
@@ -104,7 +112,7 @@ class Ticked(Input, frozen=True, kw_only=True):
 
 AnyInput = (
     ApiCalled | ReportSeen | RelayReportSeen | EventSeen | TrustAsked | AppendDone | AppendRefused
-    | ImporterAnswered | MinterAnswered | PublishDone | BusReturned | Ticked
+    | ImporterAnswered | MinterAnswered | PolicyChecked | PublishDone | BusReturned | Ticked
 )  # fmt: skip
 
 
@@ -149,6 +157,13 @@ class AskMinter(Effect, frozen=True, kw_only=True):
     request: MintApplication
 
 
+class CheckPolicy(Effect, frozen=True, kw_only=True):
+    """Let the checker look, in a process of its own; answered as ``PolicyChecked``."""
+
+    called: ApiCalled
+    request: CheckRequest
+
+
 class AckEvent(Effect, frozen=True, kw_only=True):
     """The event is in the journal, or was before."""
 
@@ -163,5 +178,6 @@ class Stop(Effect, frozen=True, kw_only=True):
 
 
 AnyEffect = (
-    AppendRecords | AnswerCall | PublishDocument | AskImporter | AskMinter | AckEvent | Stop
+    AppendRecords | AnswerCall | PublishDocument | AskImporter | AskMinter | CheckPolicy
+    | AckEvent | Stop
 )  # fmt: skip

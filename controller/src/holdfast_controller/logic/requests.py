@@ -21,7 +21,7 @@ from holdfast_controller.logic import facts, trust
 from holdfast_controller.logic.facts import AnyFact
 from holdfast_controller.logic.state import Request, State
 
-Kind = Literal["vendor", "import", "app", "node", "deny", "allow", "lift"]
+Kind = Literal["vendor", "import", "app", "node", "deny", "allow", "lift", "policy"]
 
 
 class Asking(msgspec.Struct, frozen=True, kw_only=True):

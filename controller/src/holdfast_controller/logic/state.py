@@ -126,6 +126,8 @@ class State:
     """Role files by file name, verbatim."""
     versions: dict[str, int] = field(default_factory=dict)
     """The newest version of each officer-signed role."""
+    policy: facts.PolicyAdopted | None = None
+    """None is the product's own policy, serial 0."""
     vendors: dict[str, bytes] = field(default_factory=dict)
     denied: dict[str, str] = field(default_factory=dict)
     nodes: dict[str, Node] = field(default_factory=dict)

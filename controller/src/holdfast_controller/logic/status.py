@@ -7,6 +7,7 @@ from holdfast_bundles.site.lives import CLOCK_SLACK_S
 from holdfast_protocol import limits, views
 
 from holdfast_controller.journal.port import Tail
+from holdfast_controller.logic import policy
 from holdfast_controller.logic.live import node_status
 from holdfast_controller.logic.reconcile import View
 from holdfast_controller.logic.views import deployment_status, gpus, models
@@ -67,6 +68,9 @@ def findings(view: View, tail: Tail) -> list[str]:
                 f"Node {node} accepted document {report.epoch}.{report.generation}, which this "
                 f"journal never made: the journal is older than it was."
             )
+        serial = policy.serial(state)
+        if report is not None and how == "ok" and report.policy_serial != serial:
+            result.append(f"Node {node} decides by policy {report.policy_serial}, not {serial}.")
         seen = state.nodes[node].seen
         if seen is not None and how == "ok" and seen.trust not in ("fresh", "offline_ok"):
             result.append(f"The site trust of {node} is {seen.trust}.")
@@ -80,6 +84,7 @@ def findings(view: View, tail: Tail) -> list[str]:
         how_far = deployment_status(view, each)
         if how_far != "ready":
             result.append(f"Deployment {alias} is {how_far}.")
+    result += policy.findings(state, view.now_s)
     stamp = state.stamp
     if stamp is None or view.now_s - stamp.at_ms / 1000 > 3 * limits.STAMP_EVERY_S:
         result.append("The site's trust has not been stamped for three hours.")

@@ -22,6 +22,7 @@ from holdfast_bundles.site.model import (
 )
 from holdfast_bundles.site.online import previous, stamp
 from holdfast_bundles.site.propose import Standing
+from holdfast_policy.logic.bundle import PolicyBundle
 from holdfast_protocol.errors import Code, HoldfastError
 
 from holdfast_controller.logic import facts
@@ -170,6 +171,15 @@ def _says(entry: Entry) -> AnyFact:
             )
         case AppRecord():
             return facts.AppGranted(name=document.app)
+        case PolicyBundle():
+            manifest = document.manifest
+            return facts.PolicyAdopted(
+                serial=manifest.serial,
+                digest=entry.digest,
+                prev_digest=manifest.prev_digest,
+                effective_from_s=manifest.effective_from_s,
+                not_after_s=manifest.not_after_s,
+            )
         case Denial():
             return facts.Denied(what=document.what, reason=document.reason)
         case _:

@@ -42,6 +42,7 @@ def _node(view: View, node: Node) -> views.NodeView:
         slots_total=len(replicas),
         host_memory_total_bytes=None if report is None else report.host_memory_total_bytes,
         host_memory_used_bytes=None if report is None else report.host_memory_used_bytes,
+        policy_serial=0 if report is None else report.policy_serial,
         duty=node.duty,
         reason=_why_out(view.state, node),
     )

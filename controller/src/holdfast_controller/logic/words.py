@@ -39,6 +39,8 @@ def sentence(fact: AnyFact) -> str:
             return f"Node {fact.node} is certified for {fact.jurisdiction}, {' '.join(fact.zones)}"
         case facts.VendorTrusted():
             return f"Vendor {fact.vendor} is trusted"
+        case facts.PolicyAdopted():
+            return f"Policy {fact.serial} is in force as {fact.digest}"
         case facts.Denied():
             return f"{fact.what} is denied: {fact.reason}"
         case facts.DenialLifted():

@@ -19,7 +19,9 @@ ENGINE_ERROR: Final = "engine-error"
 """The rule of a denial because the policy engine could not decide."""
 DISAGREEMENT: Final = "disagreement"
 """The rule of a denial because the engine allowed what an invariant forbids."""
-RESERVED_RULES: Final = frozenset({ENGINE_ERROR, DISAGREEMENT})
+POLICY_UNKNOWN: Final = "policy-unknown"
+"""The rule of a denial because the policy in force cannot be read."""
+RESERVED_RULES: Final = frozenset({ENGINE_ERROR, DISAGREEMENT, POLICY_UNKNOWN})
 
 
 class AppFacts(msgspec.Struct, frozen=True, kw_only=True):

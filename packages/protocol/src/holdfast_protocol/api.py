@@ -13,6 +13,14 @@ from typing import Final, Literal, NamedTuple
 import msgspec
 
 from holdfast_protocol.errors import Code, HoldfastError
+from holdfast_protocol.policing import (
+    ExplainPolicy,
+    PolicyAnswer,
+    PolicyDecision,
+    ProposePolicy,
+    TryPolicy,
+    WhatIfAnswer,
+)
 from holdfast_protocol.views import (
     DeploymentsAnswer,
     EventsAnswer,
@@ -29,7 +37,7 @@ HANDS: Final[tuple[Role, ...]] = ("officer", "operator")
 OFFICERS: Final[tuple[Role, ...]] = ("officer",)
 
 RequestStatus = Literal["pending", "approved", "committed", "rejected", "expired"]
-RequestKind = Literal["vendor", "import", "app", "node", "deny", "allow", "lift"]
+RequestKind = Literal["vendor", "import", "app", "node", "deny", "allow", "lift", "policy"]
 
 
 class Nothing(msgspec.Struct, frozen=True, kw_only=True):
@@ -290,6 +298,10 @@ CALLS: Final[dict[str, Call]] = {
     "apps.list": Call(Nothing, AppsAnswer, EVERYBODY),
     "apps.claim": Call(AppQuery, AppCredentials, HANDS),
     "apps.revoke": Call(AppQuery, RequestMade, OFFICERS),
+    "policy.show": Call(Nothing, PolicyAnswer, EVERYBODY),
+    "policy.explain": Call(ExplainPolicy, PolicyDecision, EVERYBODY),
+    "policy.what-if": Call(TryPolicy, WhatIfAnswer, EVERYBODY),
+    "policy.propose": Call(ProposePolicy, RequestMade, OFFICERS),
 }
 
 

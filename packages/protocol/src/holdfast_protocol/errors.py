@@ -56,6 +56,7 @@ class Code(enum.StrEnum):
     PLAN_STALE = "PLAN_STALE"
     POLICY_EXPIRED = "POLICY_EXPIRED"
     POLICY_INVALID = "POLICY_INVALID"
+    POLICY_WIDENS = "POLICY_WIDENS"
     # usage (2)
     BAD_NAME = "BAD_NAME"
     BAD_REQUEST = "BAD_REQUEST"
@@ -187,6 +188,9 @@ TABLE: Final[dict[Code, Meaning]] = {
     Code.POLICY_EXPIRED: Meaning(3, 403, "Officers must bring a current policy."),
     Code.POLICY_INVALID: Meaning(
         3, 403, "Correct the policy where the message says; nothing was changed."
+    ),
+    Code.POLICY_WIDENS: Meaning(
+        3, 409, "Name each of them with --acknowledge where it is meant: holdfast policy what-if."
     ),
     Code.BAD_NAME: Meaning(2, 400, "Use lower-case letters, digits and hyphens, at most 63."),
     Code.BAD_REQUEST: Meaning(2, 400, "Correct the request; the message says which part."),

@@ -216,6 +216,8 @@ class Report(msgspec.Struct, frozen=True, kw_only=True, tag="report"):
     host_memory_used_bytes: Count | None = None
     disk_free_bytes: Count | None = None
     load_1m: Clock | None = None
+    policy_serial: Count = 0
+    """Of the policy that the node's gateway decides by; 0 is the product's own."""
 
 
 class RelayReport(msgspec.Struct, frozen=True, kw_only=True, tag="relay"):
@@ -294,6 +296,10 @@ class GatewayCounts(msgspec.Struct, frozen=True, kw_only=True, tag="counts"):
     answered: Count
     refused: Count
     failed: Count
+    policy_serial: Count = 0
+    """Of the policy that decides; 0 is the product's own."""
+    policy_refused: Sentence = ""
+    """Why a newer policy was not taken."""
 
 
 HeartbeatMessage = Report | RelayReport

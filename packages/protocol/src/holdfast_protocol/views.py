@@ -35,6 +35,8 @@ class NodeView(msgspec.Struct, frozen=True, kw_only=True):
     slots_total: int
     host_memory_total_bytes: int | None
     host_memory_used_bytes: int | None
+    policy_serial: int = 0
+    """Of the policy that its gateway decides by; 0 is the product's own."""
     duty: Duty = "in-service"
     reason: str | None = None
 

@@ -46,6 +46,7 @@ from holdfast_controller.logic.facts.site import (
     Denied,
     LeaderTaken,
     NodeCertified,
+    PolicyAdopted,
     RequestCommitted,
     RequestExpired,
     RequestMade,
@@ -59,7 +60,7 @@ from holdfast_controller.logic.facts.site import (
 
 AnyFact = (
     SiteFounded | ControllerStarted | LeaderTaken | RoleFileAccepted | TrustStamped
-    | NodeCertified | VendorTrusted | Denied | DenialLifted
+    | NodeCertified | VendorTrusted | PolicyAdopted | Denied | DenialLifted
     | RequestMade | RequestSigned | RequestCommitted | RequestRejected | RequestExpired
     | ImportStarted | ImportPaused | ImportFailed | ModelQuarantined | ImportWaiting
     | ModelAllowed | ModelCommitted | ModelDiscarded

@@ -63,6 +63,16 @@ class VendorTrusted(Fact, frozen=True, kw_only=True, tag="vendor-trusted"):
     root: bytes
 
 
+class PolicyAdopted(Fact, frozen=True, kw_only=True, tag="policy-adopted"):
+    """Officers brought a policy bundle into force; dates are Unix time."""
+
+    serial: int
+    digest: str
+    prev_digest: str | None
+    effective_from_s: int
+    not_after_s: int
+
+
 class Denied(Fact, frozen=True, kw_only=True, tag="denied"):
     """Officers denied ``sha256:…``, ``key:…``, ``app:…`` or ``node:…``."""
 
@@ -80,7 +90,7 @@ class RequestMade(Fact, frozen=True, kw_only=True, tag="request-made"):
     """Frozen bytes of one role file wait for officers; ``about`` is the thing decided on."""
 
     id: str
-    kind: Literal["vendor", "import", "app", "node", "deny", "allow", "lift"]
+    kind: Literal["vendor", "import", "app", "node", "deny", "allow", "lift", "policy"]
     role: str
     version: int
     payload: bytes

@@ -41,6 +41,7 @@ from holdfast_bundles.site.propose import (
     propose_app,
     propose_deny,
     propose_node,
+    propose_policy,
     propose_vendor,
     propose_withdraw,
 )
@@ -100,6 +101,7 @@ __all__ = [
     "propose_app",
     "propose_deny",
     "propose_node",
+    "propose_policy",
     "propose_vendor",
     "propose_withdraw",
     "read_key",

@@ -7,6 +7,7 @@ believes.
 from __future__ import annotations
 
 import msgspec
+from holdfast_policy.logic.bundle import PolicyBundle, read_bundle
 from tuf.api.exceptions import LengthOrHashMismatchError
 
 from holdfast_bundles.site import model, names
@@ -32,7 +33,7 @@ class Trusted(msgspec.Struct, frozen=True, kw_only=True):
     root: bytes
 
 
-Document = Allowed | Trusted | SiteCertificate | AppRecord | Denial
+Document = Allowed | Trusted | SiteCertificate | AppRecord | PolicyBundle | Denial
 
 
 class Entry(msgspec.Struct, frozen=True, kw_only=True):
@@ -102,6 +103,8 @@ def _small(subject: names.Subject, data: bytes) -> tuple[Document, str]:
         case "app":
             record = model.read_app(data)
             return record, record.app
+        case "policy":
+            return read_bundle(data), subject.name
         case "deny":
             denial = model.read_denial(data)
             return denial, denial.what

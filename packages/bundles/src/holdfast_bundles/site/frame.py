@@ -32,7 +32,13 @@ from holdfast_bundles.site.tufapi import (
 
 OFFICERS_MAX: Final = 32
 _PATTERNS: Final = {
-    "approvals": ["allow/*/*/*/manifest.json", "vendors/*.json", "nodes/*.json", "apps/*.json"],
+    "approvals": [
+        "allow/*/*/*/manifest.json",
+        "vendors/*.json",
+        "nodes/*.json",
+        "apps/*.json",
+        "policy/*.json",
+    ],
     "apps": ["apps/*.json"],
     "revoked": ["deny/*/*"],
 }

@@ -20,9 +20,11 @@ from holdfast_protocol.limits import (
     TIMESTAMP_BYTES,
 )
 
-Kind = Literal["allow", "vendor", "node", "app", "deny"]
+Kind = Literal["allow", "vendor", "node", "app", "policy", "deny"]
 Prefix = Literal["ok", "ap", "no"]
 
+POLICY_TARGET: Final = "policy/current.json"
+"""The one target that holds the policy bundle in force."""
 FRAME_ROLES: Final = ("targets", "approvals", "apps", "revoked")
 BIN_BITS: Final = 32
 CAPS_BYTES: Final = {
@@ -87,6 +89,8 @@ def parse_target(path: str) -> Subject | None:
             name = file.removesuffix(".json")
             kind: Kind = {"vendors": "vendor", "nodes": "node", "apps": "app"}[folder]  # type: ignore[assignment]  # the dict's values are kinds
             return Subject(kind, name) if ids.is_token(name) else None
+        case ["policy", "current.json"]:
+            return Subject("policy", "current")
         case ["deny", ("sha256" | "key") as what, hexes]:
             return Subject("deny", f"{what}:{hexes}") if _HEX.fullmatch(hexes) else None
         case ["deny", ("app" | "node") as what, name]:

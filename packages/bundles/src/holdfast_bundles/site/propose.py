@@ -8,10 +8,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 import msgspec
+from holdfast_policy.logic.bundle import PolicyBundle, document
 from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_protocol.limits import MANIFEST_BYTES, ROOT_BYTES
 
 from holdfast_bundles.site import lives, metadata, model, names
+from holdfast_bundles.site.entries import entries
 from holdfast_bundles.site.frame import Frame
 from holdfast_bundles.site.model import (
     AppRecord,
@@ -81,6 +83,39 @@ def propose_app(at: Standing, record: AppRecord, zones: Mapping[str, str]) -> Pr
     wide = not model.within_defaults(record, zones)
     known_wide = target in _held(at, names.bin_of("ok", target))
     return _document(at, "ok" if wide or known_wide else "ap", target, document)
+
+
+def propose_policy(at: Standing, bundle: PolicyBundle) -> Proposal:
+    """Return the request to bring ``bundle`` into force; raises ``POLICY_INVALID``.
+
+    Its serial must rise, and it must name the bundle that it takes the place of.
+    """
+    held = bundle_in(at.current, at.frame.site)
+    manifest = bundle.manifest
+    before = (0, None) if held is None else (held.manifest.serial, held.digest)
+    if manifest.serial <= before[0]:
+        raise HoldfastError(
+            Code.POLICY_INVALID,
+            f"Policy {manifest.serial} does not rise above policy {before[0]}, which is in force.",
+        )
+    if manifest.prev_digest != before[1]:
+        raise HoldfastError(
+            Code.POLICY_INVALID,
+            f"Policy {manifest.serial} was made for another policy than the one in force, "
+            f"whose digest is {before[1] or 'none'}.",
+        )
+    return _document(at, "ok", names.POLICY_TARGET, document(bundle))
+
+
+def bundle_in(current: Mapping[str, bytes], site: str) -> PolicyBundle | None:
+    """Return the bundle that ``current`` (role to bytes) holds; None where there is none."""
+    role = names.bin_of("ok", names.POLICY_TARGET)
+    if role not in current:
+        return None
+    for entry in entries(role, metadata.read_role(role, current[role], site).signed):
+        if isinstance(entry.document, PolicyBundle):
+            return entry.document
+    return None
 
 
 def propose_deny(at: Standing, what: str, reason: str) -> Proposal:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from typing import assert_never
 
 import msgspec
+from holdfast_policy.logic.bundle import PolicyBundle
+from holdfast_policy.logic.rules import rules
 from holdfast_protocol.errors import Code, HoldfastError
 
 from holdfast_bundles.site import metadata, names
@@ -85,8 +88,32 @@ def _fields(document: Document) -> tuple[tuple[str, str], ...]:
             return (("root_bytes", str(len(root))),)
         case SiteCertificate() | AppRecord() | Denial():
             return _all(document)
+        case PolicyBundle():
+            return _policy(document)
         case _:
             assert_never(document)
+
+
+def _policy(bundle: PolicyBundle) -> tuple[tuple[str, str], ...]:
+    manifest = bundle.manifest
+    return (
+        ("serial", str(manifest.serial)),
+        ("prev_digest", manifest.prev_digest or "-"),
+        ("effective_from", _moment(manifest.effective_from_s)),
+        ("not_after", _moment(manifest.not_after_s)),
+        ("engine", manifest.engine),
+        *(
+            (f"{rule.effect} {rule.id}", rule.reason)
+            for rule in sorted(rules(bundle.text.policies), key=lambda rule: rule.id)
+        ),
+    )
+
+
+def _moment(unix_s: int) -> str:
+    try:
+        return datetime.fromtimestamp(unix_s, UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        return str(unix_s)
 
 
 def _all(value: msgspec.Struct) -> tuple[tuple[str, str], ...]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import msgspec
+from holdfast_policy.logic.bundle import PolicyBundle
 from holdfast_protocol.errors import HoldfastError
 
 from holdfast_bundles.site import lives, names
@@ -163,6 +164,19 @@ class SiteView(msgspec.Struct, frozen=True, kw_only=True):
         """Return the exact bytes of the vendor's pinned TUF root, None if it is not trusted."""
         document = self._document("ok", names.vendor_target(vendor))
         return document.root if isinstance(document, Trusted) else None
+
+    def policy(self) -> PolicyBundle | None:
+        """Return the policy bundle that officers signed; None where there is none.
+
+        Its dates are the caller's to judge: they end what is new, not what runs.
+        """
+        document = self._document("ok", names.POLICY_TARGET)
+        return document if isinstance(document, PolicyBundle) else None
+
+    @property
+    def policy_broken(self) -> bool:
+        """Whether a policy is listed that cannot be believed."""
+        return self.is_broken(names.bin_of("ok", names.POLICY_TARGET))
 
     def _document(self, prefix: names.Prefix, target: str) -> Document | None:
         _, entry = self._find(prefix, target)

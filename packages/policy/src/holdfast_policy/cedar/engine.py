@@ -34,6 +34,12 @@ class _Policies(msgspec.Struct, frozen=True, rename="camel"):
     templates: dict[str, msgspec.Raw]
 
 
+class _Read(msgspec.Struct, frozen=True, rename="camel"):
+    """The same, to look at whole."""
+
+    static_policies: dict[str, dict[str, object]]
+
+
 class Engine:
     """Answers questions by one policy text over one registry."""
 
@@ -94,6 +100,24 @@ class Engine:
 
     def _sentence(self, rule: str) -> str:
         return self._rules[rule].annotations["reason"] or ""
+
+
+def read(text: str) -> dict[str, dict[str, object]]:
+    """Return the policies of ``text`` in Cedar's own JSON, by ``@id``; raises ``POLICY_INVALID``.
+
+    For looking at; a policy without an id of its own has none here.
+    """
+    try:
+        plain = cedarpy.policies_to_json_str(guarded(text, "the policy text"))
+        found = msgspec.json.decode(plain, type=_Read)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise invalid(f"Cedar says {_line(error)}") from error
+    result: dict[str, dict[str, object]] = {}
+    for policy in found.static_policies.values():
+        notes = policy.get("annotations")
+        if isinstance(notes, dict) and isinstance(notes.get("id"), str):
+            result[notes["id"]] = policy
+    return result
 
 
 def _rules(text: PolicyText) -> dict[str, _Policy]:
