@@ -9,6 +9,7 @@ import os
 import signal
 import ssl
 import sys
+import threading
 import time
 from collections.abc import AsyncIterator, Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from holdfast_bundles.range.config import RangeConfig
 from holdfast_bundles.store import Store
 from holdfast_protocol.codec import encode
 from holdfast_protocol.errors import Code, HoldfastError
+from holdfast_protocol.limits import FETCH_STALL_S
 from holdfast_protocol.signed import TICKET_CONTEXT, FetchTicket, sign, to_header
 
 from tests.integration.bundles.certificates import Authority
@@ -260,3 +262,31 @@ async def test_a_fetch_goes_on_where_it_was_cut(site: Site, tmp_path: Path) -> N
     async with site.serving(site.store("b", bytes(rest))) as server:
         await fetch(site.source(server.url), WANTED, dest)
     assert dest.read_bytes() == DATA
+
+
+async def test_a_cancelled_fetch_ends_at_once(site: Site, tmp_path: Path) -> None:
+    """A source that accepts and then says nothing must not hold the agent until the stall ends."""
+    pair = site.authority.issue("silent")
+    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    tls.load_cert_chain(pair.cert, pair.key)
+    asked = asyncio.Event()
+
+    async def silent(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        asked.set()
+        await reader.read()
+        writer.close()
+
+    async with await asyncio.start_server(silent, "127.0.0.1", 0, ssl=tls) as server:
+        port = server.sockets[0].getsockname()[1]
+        source = site.source(f"https://127.0.0.1:{port}")
+        task = asyncio.create_task(fetch(source, WANTED, tmp_path / "blob"))
+        async with asyncio.timeout(WAIT_S):
+            await asked.wait()
+        task.cancel()
+        async with asyncio.timeout(FETCH_STALL_S / 2):
+            with pytest.raises(asyncio.CancelledError):
+                await task
+    async with asyncio.timeout(FETCH_STALL_S / 2):
+        while any(one.name.startswith("holdfast-fetch") for one in threading.enumerate()):
+            await asyncio.sleep(0.01)

@@ -2,7 +2,9 @@
 
 ``<dest>.part`` grows in any order; ``<dest>.chunks`` has one line per chunk that was written and
 synced. A restart proves those chunks on its own disk and fetches the others. The name ``dest``
-appears only over the whole, verified, synced bytes.
+appears only over the whole, verified, synced bytes. The digest of the whole follows the chunks in
+their order while later ones still come, so that little is left to hash at the end. Each range is
+received by :mod:`holdfast_bundles.range.lane` in a thread of its own.
 """
 
 from __future__ import annotations
@@ -11,23 +13,18 @@ import asyncio
 import hashlib
 import os
 import ssl
+import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final, NamedTuple
 
-import aiohttp
 from holdfast_protocol.errors import Code, HoldfastError
-from holdfast_protocol.limits import (
-    CHUNK_BYTES,
-    COPY_BUFFER_BYTES,
-    FETCH_PARALLEL,
-    FETCH_STALL_S,
-    MIB,
-)
+from holdfast_protocol.limits import CHUNK_BYTES, COPY_BUFFER_BYTES, FETCH_PARALLEL
 
 from holdfast_bundles.blobs import Progress, quiet
 from holdfast_bundles.logic.chunks import ChunkIndex
-from holdfast_bundles.range.server import TICKET_HEADER
+from holdfast_bundles.range.lane import Lane, Range
 from holdfast_bundles.store import local_disk, sync_folder
 
 _ATTEMPTS_PER_SOURCE: Final = 3
@@ -82,48 +79,47 @@ async def fetch(source: Source, wanted: Wanted, dest: Path, progress: Progress =
     try:
         progress(part.done_bytes, wanted.size_bytes)
         await _fetch_missing(source, part, progress)
+        await asyncio.to_thread(part.finish)
     finally:
-        part.close()
-    await asyncio.to_thread(part.finish)
+        await asyncio.to_thread(part.close)
 
 
 async def _fetch_missing(source: Source, part: _Partial, progress: Progress) -> None:
-    timeout = aiohttp.ClientTimeout(
-        total=None, connect=FETCH_STALL_S, sock_connect=FETCH_STALL_S, sock_read=FETCH_STALL_S
-    )
-    connector = aiohttp.TCPConnector(ssl=source.tls, limit=FETCH_PARALLEL)
     todo = part.missing()
-    async with aiohttp.ClientSession(
-        connector=connector,
-        timeout=timeout,
-        headers={TICKET_HEADER: source.ticket},
-        auto_decompress=False,
-        read_bufsize=MIB,
-    ) as session:
-        try:
-            async with asyncio.TaskGroup() as group:
-                for worker in range(min(FETCH_PARALLEL, len(todo))):
-                    group.create_task(
-                        _Worker(session, source.urls, worker).work(todo, part, progress)
-                    )
-        except* HoldfastError as errors:
-            raise _first(errors) from errors
+    workers = min(FETCH_PARALLEL, len(todo))
+    if not workers:
+        return
+    threads = ThreadPoolExecutor(workers + 1, "holdfast-fetch")
+    try:
+        async with asyncio.TaskGroup() as group:
+            for number in range(workers):
+                worker = _Worker(threads, source, number)
+                group.create_task(worker.work(todo, part, progress))
+    except* HoldfastError as errors:
+        raise _first(errors) from errors
+    finally:
+        threads.shutdown(wait=False)  # every range has ended; the digest's thread ends by itself
 
 
 class _Worker:
     """Takes chunks from the common list; begins at its own source, moves on when one fails."""
 
-    def __init__(self, session: aiohttp.ClientSession, urls: Sequence[str], number: int) -> None:
-        self._session = session
-        self._urls = urls
+    def __init__(self, threads: ThreadPoolExecutor, source: Source, number: int) -> None:
+        self._threads = threads
+        self._urls = source.urls
+        self._lane = Lane(source.tls, source.ticket)
         self._at = number
 
     async def work(self, todo: list[int], part: _Partial, progress: Progress) -> None:
         """Fetch until nothing is left; raises what the last source answered."""
-        while todo:
-            index = todo.pop(0)
-            await self._one(index, part)
-            progress(part.done_bytes, part.wanted.size_bytes)
+        try:
+            while todo:
+                await self._one(todo.pop(0), part)
+                progress(part.done_bytes, part.wanted.size_bytes)
+                if part.begin_following():
+                    self._threads.submit(part.follow)
+        finally:
+            self._lane.close()
 
     async def _one(self, index: int, part: _Partial) -> None:
         fault = HoldfastError(Code.BLOB_MISSING, f"No source for {part.wanted.digest} is known.")
@@ -135,36 +131,26 @@ class _Worker:
                 if error.code in (Code.DISK_FULL, Code.STORE_FAILED):
                     raise
                 fault = error
-            except (aiohttp.ClientError, TimeoutError, OSError) as error:
-                fault = HoldfastError(
-                    Code.BLOB_MISSING, f"No source answers for {part.wanted.digest}."
-                )
-                fault.__cause__ = error
             else:
                 return
             self._at += 1
         raise fault
 
     async def _range(self, url: str, index: int, part: _Partial) -> None:
+        """Receive and count one chunk; when cancelled, ends the connection and its thread first."""
+        loop = asyncio.get_running_loop()
+        received = loop.run_in_executor(self._threads, self._receive, url, index, part)
+        try:
+            await asyncio.shield(received)
+        except asyncio.CancelledError:
+            self._lane.abort()
+            await asyncio.wait([received])
+            raise
+
+    def _receive(self, url: str, index: int, part: _Partial) -> None:
         offset, length = part.span(index)
-        headers = {"Range": f"bytes={offset}-{offset + length - 1}"}
-        name = part.wanted.digest.replace(":", "/")
-        async with self._session.get(f"{url.rstrip('/')}/v1/blobs/{name}", headers=headers) as got:
-            if got.status not in (200, 206):
-                raise await _refusal(got, part.wanted.digest)
-            if got.status != 206 and (offset, length) != (0, part.wanted.size_bytes):
-                raise HoldfastError(Code.BLOB_MISSING, "A source does not know ranges.")
-            chunk = hashlib.sha256()
-            at = offset
-            async for data in got.content.iter_chunked(MIB):
-                if at + len(data) > offset + length:
-                    raise _wrong(part.wanted)
-                chunk.update(data)
-                part.write(at, data)
-                at += len(data)
-        if at != offset + length:
-            raise HoldfastError(Code.BLOB_MISSING, "A source ended early.")
-        await asyncio.to_thread(part.finish_chunk, index, chunk.hexdigest())
+        wanted = Range(part.wanted.digest, offset, length, part.wanted.size_bytes)
+        part.finish_chunk(index, self._lane.receive(url, wanted, part.write))
 
 
 class _Partial:
@@ -179,6 +165,11 @@ class _Partial:
         self._done: set[int] = set()
         self._data = -1
         self._lines = -1
+        self._whole = hashlib.sha256()
+        self._followed = 0
+        self._following = False
+        self._turn = threading.Lock()
+        self._closing = False
 
     @classmethod
     def open(cls, dest: Path, wanted: Wanted) -> _Partial:
@@ -208,12 +199,27 @@ class _Partial:
         count = -(-self.wanted.size_bytes // self._step)
         return [index for index in range(count) if index not in self._done]
 
-    def write(self, offset: int, data: bytes) -> None:
+    def write(self, offset: int, data: memoryview) -> None:
         """Write ``data``; raises ``DISK_FULL`` or ``STORE_FAILED``."""
         with local_disk():
             while data:
                 count = os.pwrite(self._data, data, offset)
                 data, offset = data[count:], offset + count
+
+    def begin_following(self) -> bool:
+        """Tell whether to call :meth:`follow` now: it runs once at a time, where there is work."""
+        if self._following or self._followed not in self._done:
+            return False
+        self._following = True
+        return True
+
+    def follow(self) -> None:
+        """Take the chunks that are done, in order, into the digest of the whole."""
+        with self._turn:
+            while self._followed in self._done and not self._closing:
+                self._hash_into(self._whole, self._followed)
+                self._followed += 1
+            self._following = False
 
     def finish_chunk(self, index: int, found_hex: str) -> None:
         """Count a chunk once it is right and synced; raises ``BLOB_DIGEST`` where it is wrong."""
@@ -225,21 +231,23 @@ class _Partial:
         self._done.add(index)
 
     def close(self) -> None:
-        """Let go of the files."""
-        for descriptor in (self._data, self._lines):
-            if descriptor >= 0:
-                os.close(descriptor)
-        self._data = self._lines = -1
+        """Let go of the files, after the digest's thread has."""
+        self._closing = True
+        with self._turn:
+            for descriptor in (self._data, self._lines):
+                if descriptor >= 0:
+                    os.close(descriptor)
+            self._data = self._lines = -1
 
     def finish(self) -> None:
         """Give the file its name if its digest is right; raises ``BLOB_DIGEST`` and starts anew."""
-        with local_disk(), self._path.open("rb") as file:
-            found = hashlib.file_digest(file, "sha256").hexdigest()
-            if f"sha256:{found}" != self.wanted.digest:
+        with local_disk():
+            self.follow()
+            if f"sha256:{self._whole.hexdigest()}" != self.wanted.digest:
                 self._path.unlink()
                 self._list.unlink()
                 raise _wrong(self.wanted)
-            os.fsync(file.fileno())
+            os.fsync(self._data)
             os.chmod(self._path, 0o444)
             os.replace(self._path, self._dest)
             self._list.unlink()
@@ -255,23 +263,19 @@ class _Partial:
                     self._done.add(int(number))
 
     def _digest(self, index: int) -> str:
-        offset, length = self.span(index)
         digest = hashlib.sha256()
+        self._hash_into(digest, index)
+        return digest.hexdigest()
+
+    def _hash_into(self, digest: hashlib._Hash, index: int) -> None:
+        """Add a chunk to ``digest`` as it lies on this disk; one that is cut short is not right."""
+        offset, length = self.span(index)
         while length > 0:
             data = os.pread(self._data, min(COPY_BUFFER_BYTES, length), offset)
             if not data:
                 break
             digest.update(data)
             offset, length = offset + len(data), length - len(data)
-        return digest.hexdigest()
-
-
-async def _refusal(got: aiohttp.ClientResponse, digest: str) -> HoldfastError:
-    if got.status == 404:
-        return HoldfastError(Code.BLOB_MISSING, f"A source does not have {digest}.")
-    if got.status in (401, 403):
-        return HoldfastError(Code.TICKET_REFUSED, f"A source refuses the ticket for {digest}.")
-    return HoldfastError(Code.BLOB_MISSING, f"A source answers {got.status} for {digest}.")
 
 
 def _first(errors: BaseExceptionGroup[HoldfastError]) -> HoldfastError:

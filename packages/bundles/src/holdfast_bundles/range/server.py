@@ -19,9 +19,9 @@ from holdfast_protocol.limits import HEADER_BYTES
 
 from holdfast_bundles.logic import tickets
 from holdfast_bundles.range.config import RangeConfig
+from holdfast_bundles.range.lane import TICKET_HEADER
 from holdfast_bundles.store import Store, local_disk, replace_file
 
-TICKET_HEADER = "Hf-Ticket"
 _GRACE_S = 5.0
 
 
