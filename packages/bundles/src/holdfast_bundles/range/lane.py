@@ -44,6 +44,7 @@ class Lane:
         self._ticket = ticket
         self._url = ""
         self._connection: http.client.HTTPSConnection | None = None
+        self._socket: ssl.SSLSocket | None = None
         self._aborted = False
 
     def receive(self, url: str, wanted: Range, write: Write) -> str:
@@ -64,18 +65,25 @@ class Lane:
             raise
 
     def abort(self) -> None:
-        """End the connection under a thread that waits on it; callable from another thread."""
+        """End the connection under a thread that waits on it; callable from another thread.
+
+        The thread looks at ``_aborted`` after it has set ``_socket``, so one of the two sees the
+        other; only a connect without an answer is waited for.
+        """
         self._aborted = True
-        connection = self._connection
-        if connection is not None and connection.sock is not None:
+        opened = self._socket
+        if opened is not None:
             with contextlib.suppress(OSError):
-                connection.sock.shutdown(socket.SHUT_RDWR)
+                # Not SSLSocket's own: that one would let the other thread go on without TLS.
+                socket.socket.shutdown(opened, socket.SHUT_RDWR)
 
     def close(self) -> None:
         """Let go of the connection; the next range opens another."""
         if self._connection is not None:
             self._connection.close()
-            self._connection = None
+        if self._socket is not None:
+            self._socket.close()
+        self._connection = self._socket = None
 
     def _receive(self, url: str, wanted: Range, write: Write) -> str:
         connection = self._connect(url)
@@ -111,15 +119,23 @@ class Lane:
         return digest.hexdigest()
 
     def _connect(self, url: str) -> http.client.HTTPSConnection:
+        kept = self._connection
+        if kept is not None and kept.sock is not None and self._url == url:
+            return kept
+        self.close()
+        place = urlsplit(url)
+        host, port = place.hostname or "", place.port or http.client.HTTPS_PORT
+        bare = socket.create_connection((host, port), FETCH_STALL_S)
+        self._socket = self._tls.wrap_socket(
+            bare, server_hostname=host, do_handshake_on_connect=False
+        )
         if self._aborted:
             raise ConnectionAbortedError
-        if self._connection is None or self._url != url:
-            self.close()
-            place = urlsplit(url)
-            self._connection = http.client.HTTPSConnection(
-                place.hostname or "", place.port, timeout=FETCH_STALL_S, context=self._tls
-            )
-            self._url = url
+        self._socket.do_handshake()
+        self._connection = http.client.HTTPSConnection(host, port, context=self._tls)
+        self._connection.sock = self._socket
+        self._connection.auto_open = 0
+        self._url = url
         return self._connection
 
 
