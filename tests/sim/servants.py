@@ -27,7 +27,13 @@ from holdfast_protocol.importer import (
     StartImport,
 )
 from holdfast_protocol.messages import AccountClaim, RelayReport
-from holdfast_protocol.minting import MintAnswer, MintApplication, MintedApplication, MintRefused
+from holdfast_protocol.minting import (
+    MintAnswer,
+    MintApplication,
+    MintAsked,
+    MintedApplication,
+    MintRefused,
+)
 
 from tests.sim.ceremony import ceremony, public_bytes
 from tests.sim.ground import Ground
@@ -151,7 +157,8 @@ class Minter:
         """Forget what was under way."""
         self._life += 1
 
-    def _mint(self, request: MintApplication) -> MintAnswer:
+    def _mint(self, request: MintAsked) -> MintAnswer:
+        assert isinstance(request, MintApplication), "nobody enrols in this world"
         roles = {name.split(".")[-2] for name in request.files}
         target = app_target(request.app)
         if not roles & {bin_of("ap", target), bin_of("ok", target)}:

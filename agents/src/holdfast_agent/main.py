@@ -1,4 +1,7 @@
-"""``holdfast-agent --config FILE``: one node's inventory, artifacts and engines."""
+"""``holdfast-agent --config FILE``: one node's inventory, artifacts and engines.
+
+``holdfast-agent enroll`` makes a machine a node first.
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import argparse
 import asyncio
 import logging
 import secrets
+import sys
 from pathlib import Path
 
 from holdfast_bundles.range.client import client_tls
@@ -127,6 +131,12 @@ def _world(config: AgentConfig, core: Core, link: Link, feed: GatewayFeed) -> Wo
 
 def main() -> None:
     """Run the agent; exit codes are those of the error table."""
+    if sys.argv[1:2] == ["enroll"]:
+        # Imported here: a node that runs needs none of it.
+        from holdfast_agent.enrol.main import main as enroll
+
+        enroll(sys.argv[2:])
+        return
     parser = argparse.ArgumentParser(prog="holdfast-agent", description=__doc__)
     parser.add_argument("--config", required=True, help="the agent's configuration file")
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")

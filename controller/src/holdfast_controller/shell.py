@@ -95,7 +95,7 @@ class Controller:
             given = await self._queue.get()
             if isinstance(given, io.Ticked):
                 self._tick_waits = False
-            elif isinstance(given, io.ApiCalled | io.TrustAsked | io.EventSeen):
+            elif isinstance(given, io.ApiCalled | io.TrustAsked | io.EnrolAsked | io.EventSeen):
                 self._room.release()
             for effect in core.step(self._outside.clock.now_s(), given):
                 self._do(effect, group)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from functools import cache
 from typing import Final
 
@@ -201,6 +202,32 @@ class FakeImporter:
         )
         self.known[import_id] = said
         return said
+
+
+def signed_by_minter(request: minting.MintAsked, denied: Mapping[str, str]) -> minting.MintAnswer:
+    """Sign whatever is asked, as a minter that was shown the records would."""
+    match request:
+        case minting.MintApplication():
+            return minted(request, f"app:{request.app}" in denied)
+        case minting.MintCode():
+            return minting.MintedCode(
+                nonce=request.nonce,
+                node=request.node,
+                user_jwt=f"code-{request.not_after_s}",
+                certificate=b"cert",
+                ca=b"ca",
+                domain="de",
+            )
+        case minting.MintNode():
+            return minting.MintedNode(
+                nonce=request.nonce,
+                node=request.node,
+                agent_jwt="agent",
+                gateway_jwt="gateway",
+                certificate=b"cert",
+                gateway_certificate=b"gateway cert",
+                ca=b"ca",
+            )
 
 
 def minted(request: minting.MintApplication, revoked: bool) -> minting.MintedApplication:

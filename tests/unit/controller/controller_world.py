@@ -27,7 +27,7 @@ from tests.unit.controller.controller_fakes import (
     FakeImporter,
     brokers,
     keys,
-    minted,
+    signed_by_minter,
 )
 from tests.vendor_roots import vendor_root
 
@@ -96,8 +96,8 @@ class World:
                     key=effect.key, reply=self.importer.answer(effect.request)
                 )
             case io.AskMinter():
-                revoked = f"app:{effect.request.app}" in self.core.state.denied
-                reply = minted(effect.request, revoked) if self.minter else None
+                denied = self.core.state.denied
+                reply = signed_by_minter(effect.request, denied) if self.minter else None
                 return io.MinterAnswered(key=effect.key, reply=reply)
             case io.CheckPolicy():
                 return io.PolicyChecked(called=effect.called, seen=check(effect.request))

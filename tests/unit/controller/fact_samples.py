@@ -126,6 +126,34 @@ FLEET: Final[tuple[AnyFact, ...]] = (
         at_ms=AT_MS,
     ),
 )
+ENROLMENT: Final[tuple[AnyFact, ...]] = (
+    facts.NodeCodeMade(
+        nonce="n1",
+        node="de-9",
+        zone="de",
+        jurisdiction="DE",
+        secret_public="ab" * 32,
+        user_public="U1",
+        csr=b"csr",
+        by="officer-1",
+        at_ms=AT_MS,
+        not_after_ms=AT_MS + 3_600_000,
+    ),
+    facts.NodeCodeMinted(
+        nonce="n1", node="de-9", user_jwt="jwt", certificate=b"cert", ca=b"ca", domain="de"
+    ),
+    facts.NodeAsked(nonce="n1", node="de-9", request="r-1", keys=b"{}"),
+    facts.NodeMinted(
+        nonce="n1",
+        node="de-9",
+        agent_jwt="jwt-a",
+        gateway_jwt="jwt-g",
+        certificate=b"cert-a",
+        gateway_certificate=b"cert-g",
+        ca=b"ca",
+    ),
+)
+
 SERVING: Final[tuple[AnyFact, ...]] = (
     facts.DeploymentWished(
         alias="chat",
@@ -212,7 +240,7 @@ TWINS: Final[tuple[AnyFact, ...]] = (
 )
 """Second ones of a kind, where two of them meet in interesting ways."""
 
-SAMPLES: Final = (*SITE, *MODELS, *FLEET, *SERVING, *APPS)
+SAMPLES: Final = (*SITE, *MODELS, *FLEET, *ENROLMENT, *SERVING, *APPS)
 
 
 def record(fact: AnyFact) -> bytes:

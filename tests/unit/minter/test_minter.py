@@ -26,7 +26,8 @@ from holdfast_bundles.site.client import SiteTrust
 from holdfast_bundles.site.model import Proposal
 from holdfast_bundles.site.online import Previous
 from holdfast_controller.minter.ledger import Ledger
-from holdfast_controller.minter.mint import Keys, Minter
+from holdfast_controller.minter.mint import Minter
+from holdfast_controller.minter.nodes import AccountKey, Keys
 from holdfast_lab import realm
 from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_protocol.identity import jwt, x509
@@ -62,7 +63,9 @@ class World:
             Keys(
                 operator_signing=self.realm.operator_signing,
                 authority=self.realm.authority,
-                inference_account=self.realm.accounts["inference"].identity.public,
+                control=account_key(self.realm, "control"),
+                inference=account_key(self.realm, "inference"),
+                domain="de",
             ),
             SiteTrust(folder / "trust", self.roles["root"], SITE),
             Ledger(folder / "state"),
@@ -108,6 +111,11 @@ class World:
             csr=x509.new_csr(x509.new_key()),
             files=self.files() if files is None else files,
         )
+
+
+def account_key(made: realm.Realm, name: realm.AccountName) -> AccountKey:
+    account = made.accounts[name]
+    return AccountKey(account=account.identity.public, signing=account.signing)
 
 
 def signed(proposal: Proposal, keys: list[Ed25519Key]) -> bytes:

@@ -48,6 +48,7 @@ class Inbox:
         await self.ensure()
         await self._bus.subscribe(subjects.ALL_HEARTBEATS, self._heartbeat)
         await self._bus.subscribe(subjects.ALL_TUF, self._trust)
+        await self._bus.subscribe(subjects.ALL_ENROLMENTS, self._enrol)
         await self._bus.subscribe(subjects.ALL_API, self._call)
 
     async def ensure(self) -> None:
@@ -134,6 +135,15 @@ class Inbox:
             return
         call = self._noted(message.reply)
         await self._tell(io.TrustAsked(call=call, node=node, name=query.name[: limits.KIB]))
+
+    async def _enrol(self, message: Message) -> None:
+        try:
+            nonce = subjects.parse_node(message.subject, "enr")
+        except HoldfastError:
+            return
+        if self._answerable(message, nonce) and len(message.body) <= limits.ENROL_BYTES:
+            call = self._noted(message.reply)
+            await self._tell(io.EnrolAsked(call=call, nonce=nonce, body=message.body))
 
     async def _call(self, message: Message) -> None:
         try:

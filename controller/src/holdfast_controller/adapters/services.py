@@ -12,7 +12,7 @@ from holdfast_protocol import codec, limits
 from holdfast_protocol.errors import HoldfastError
 from holdfast_protocol.importer import ImporterReply, ImporterRequest
 from holdfast_protocol.local import call
-from holdfast_protocol.minting import MintAnswer, MintApplication
+from holdfast_protocol.minting import MintAnswer, MintAsked
 
 _IMPORTER: msgspec.json.Decoder[ImporterReply] = msgspec.json.Decoder(ImporterReply)
 _MINTER: msgspec.json.Decoder[MintAnswer] = msgspec.json.Decoder(MintAnswer)
@@ -33,7 +33,7 @@ class Services:
         except msgspec.MsgspecError:
             return None
 
-    async def minter(self, request: MintApplication) -> MintAnswer | None:
+    async def minter(self, request: MintAsked) -> MintAnswer | None:
         """Return the minter's answer, None where there is none in time."""
         data = await _asked(self._minter, codec.encode(request), limits.MINTER_ANSWER_S)
         try:

@@ -12,6 +12,7 @@ from typing import Final, TypeVar
 import msgspec
 from holdfast_policy.logic.verdict import CheckAnswer
 from holdfast_protocol import api, codec
+from holdfast_protocol.enrolment import CreateCode
 from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_protocol.views import EventsAnswer, EventsQuery, EventView
 
@@ -20,6 +21,7 @@ from holdfast_controller.logic.calls import (
     apps,
     brakes,
     deployments,
+    enrolment,
     imports,
     policies,
     requests,
@@ -81,6 +83,10 @@ def decide(ask: Ask, called: ApiCalled, desk: Desk) -> Outcome:
             return _makers(ask, called)
         case "deployments":
             return _deployments(ask, called)
+        case "nodes" if called.verb == "code":
+            return enrolment.code(ask, _body(called, CreateCode))
+        case "nodes" if called.verb == "renew":
+            return enrolment.renew(ask, _body(called, api.NodeCall))
         case "models" | "nodes" if called.verb != "list":
             return _brakes(ask, called)
         case _:

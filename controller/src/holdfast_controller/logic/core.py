@@ -23,12 +23,12 @@ from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_protocol.importer import Importing, ImportState
 from holdfast_protocol.importer import Refused as ImporterRefused
 from holdfast_protocol.messages import TrustAnswer
-from holdfast_protocol.minting import MintApplication, MintedApplication
+from holdfast_protocol.minting import MintAsked
 from holdfast_protocol.views import EventView
 
 from holdfast_controller.journal.port import Commit, Committed, Refused, Tail, Unknown
-from holdfast_controller.logic import api, facts, io, records, status, trust, words
-from holdfast_controller.logic.calls import policies
+from holdfast_controller.logic import api, facts, io, minted, records, status, trust, words
+from holdfast_controller.logic.calls import enrolment, policies
 from holdfast_controller.logic.calls.ask import Ask
 from holdfast_controller.logic.desired import Documents, Issuer
 from holdfast_controller.logic.facts import AnyFact
@@ -43,13 +43,9 @@ SELF: Final = "controller"
 """Who decides what nobody asked for."""
 
 Waits = (
-    io.ApiCalled
-    | io.EventSeen
-    | io.TrustAsked
-    | io.ImporterAnswered
-    | io.MinterAnswered
-    | io.PolicyChecked
-)
+    io.ApiCalled | io.EventSeen | io.TrustAsked | io.EnrolAsked
+    | io.ImporterAnswered | io.MinterAnswered | io.PolicyChecked
+)  # fmt: skip
 
 
 class Setup(msgspec.Struct, frozen=True, kw_only=True):
@@ -146,6 +142,7 @@ class Core:
                 io.ApiCalled()
                 | io.EventSeen()
                 | io.TrustAsked()
+                | io.EnrolAsked()
                 | io.ImporterAnswered()
                 | io.MinterAnswered()
                 | io.PolicyChecked()
@@ -232,7 +229,7 @@ class Core:
         effects: list[io.AnyEffect] = []
         for each in questions(self._view(now_s)):
             self.live.ask(each.key, now_s, each.deadline_s)
-            if isinstance(each.request, MintApplication):
+            if isinstance(each.request, MintAsked):
                 effects.append(io.AskMinter(key=each.key, request=each.request))
             else:
                 effects.append(io.AskImporter(key=each.key, request=each.request))
@@ -247,6 +244,8 @@ class Core:
             case io.TrustAsked():
                 content = trust.served(self.state, given.name)
                 return [_answer(given.call, TrustAnswer(content=content))]
+            case io.EnrolAsked():
+                return [_answer(given.call, self._enrol(now_s, given))]
             case io.EventSeen():
                 return self._event(now_s, given)
             case io.ImporterAnswered():
@@ -276,6 +275,14 @@ class Core:
             return _answer(called.call, outcome.answer())
         except HoldfastError as error:
             return _answer(called.call, error_answer(error))
+
+    def _enrol(self, now_s: float, asked: io.EnrolAsked) -> msgspec.Struct:
+        try:
+            outcome = enrolment.enrol(self._view(now_s), asked.nonce, asked.body)
+            self._decide(list(outcome.facts), now_s, f"code-{asked.nonce}")
+            return outcome.answer()
+        except HoldfastError as error:
+            return error_answer(error)
 
     def _event(self, now_s: float, given: io.EventSeen) -> list[io.AnyEffect]:
         event = given.event
@@ -326,20 +333,12 @@ class Core:
         self._decide([failed], now_s, SELF)
 
     def _minter(self, now_s: float, given: io.MinterAnswered) -> None:
-        reply = given.reply
-        if not isinstance(reply, MintedApplication):
+        fact = minted.fact_of(given.reply)
+        if fact is None:
             self.live.put_off(given.key, now_s)
             return
         self.live.answered(given.key)
-        minted = facts.AppMinted(
-            name=reply.app,
-            account=reply.account,
-            account_jwt=reply.account_jwt,
-            user_jwt=reply.user_jwt,
-            certificate=reply.certificate,
-            ca=reply.ca,
-        )
-        self._decide([minted], now_s, SELF)
+        self._decide([fact], now_s, SELF)
 
     def _reconcile(self, now_s: float) -> None:
         if self._stamp_due(now_s):

@@ -12,7 +12,9 @@ from holdfast_protocol.views import Duty
 from msgspec.structs import replace
 
 from holdfast_controller.logic import facts
+from holdfast_controller.logic.codes import fold_enrolment
 from holdfast_controller.logic.facts import AnyFact
+from holdfast_controller.logic.facts.enrolment import EnrolmentFact
 from holdfast_controller.logic.state import (
     App,
     Deployment,
@@ -87,6 +89,8 @@ def fold(state: State, fact: AnyFact) -> bool:
         return _node(state, fact)
     if isinstance(fact, AppFact):
         return _app(state, fact)
+    if isinstance(fact, EnrolmentFact):
+        return fold_enrolment(state.codes, fact)
     return _serving(state, fact)
 
 

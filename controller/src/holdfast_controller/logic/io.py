@@ -13,7 +13,7 @@ from holdfast_policy.logic.verdict import CheckAnswer, CheckRequest
 from holdfast_protocol.errors import Code
 from holdfast_protocol.importer import ImporterReply, ImporterRequest
 from holdfast_protocol.messages import NodeEvent, RelayReport, Report
-from holdfast_protocol.minting import MintAnswer, MintApplication
+from holdfast_protocol.minting import MintAnswer, MintAsked
 
 from holdfast_controller.journal.port import Commit, Outcome, Tail
 
@@ -57,6 +57,14 @@ class TrustAsked(Input, frozen=True, kw_only=True):
     call: int
     node: str
     name: str
+
+
+class EnrolAsked(Input, frozen=True, kw_only=True):
+    """A node with the code ``nonce`` says who it is; the broker lets nobody else say it there."""
+
+    call: int
+    nonce: str
+    body: bytes
 
 
 class AppendDone(Input, frozen=True, kw_only=True):
@@ -111,8 +119,9 @@ class Ticked(Input, frozen=True, kw_only=True):
 
 
 AnyInput = (
-    ApiCalled | ReportSeen | RelayReportSeen | EventSeen | TrustAsked | AppendDone | AppendRefused
-    | ImporterAnswered | MinterAnswered | PolicyChecked | PublishDone | BusReturned | Ticked
+    ApiCalled | ReportSeen | RelayReportSeen | EventSeen | TrustAsked | EnrolAsked | AppendDone
+    | AppendRefused | ImporterAnswered | MinterAnswered | PolicyChecked | PublishDone
+    | BusReturned | Ticked
 )  # fmt: skip
 
 
@@ -154,7 +163,7 @@ class AskMinter(Effect, frozen=True, kw_only=True):
     """Ask the minter; answered as ``MinterAnswered`` with the same key."""
 
     key: str
-    request: MintApplication
+    request: MintAsked
 
 
 class CheckPolicy(Effect, frozen=True, kw_only=True):

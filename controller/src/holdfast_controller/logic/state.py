@@ -12,6 +12,7 @@ import msgspec
 from holdfast_protocol.views import Duty
 
 from holdfast_controller.logic import facts
+from holdfast_controller.logic.codes import NodeCode
 
 
 class Site(msgspec.Struct, frozen=True, kw_only=True):
@@ -147,6 +148,8 @@ class State:
     routes: dict[str, facts.RouteChanged] = field(default_factory=dict)
     apps: dict[str, App] = field(default_factory=dict)
     confirmed: dict[str, facts.ClaimsConfirmed] = field(default_factory=dict)
+    codes: dict[str, NodeCode] = field(default_factory=dict)
+    """By nonce: one-time codes, and what came of those that were used."""
 
     def founded(self) -> Site:
         """Return the site; only asked once it was founded."""

@@ -13,6 +13,7 @@ from holdfast_bundles.site import metadata, names
 from holdfast_bundles.site.entries import Allowed, Entry, Trusted, entries
 from holdfast_bundles.site.frame import Frame, load_frame
 from holdfast_bundles.site.keys import SigningKey
+from holdfast_bundles.site.marks import Marks
 from holdfast_bundles.site.model import (
     AppRecord,
     Denial,
@@ -78,6 +79,34 @@ def _stamp(
         timestamp=result.timestamp_version,
         at_ms=int(now_s * 1000),
         files=files,
+    )
+
+
+def certificate_of(state: State, node: str) -> SiteCertificate | None:
+    """Return the site certificate of ``node`` as officers signed it last, revoked or not."""
+    role = names.bin_of("ok", names.node_target(node))
+    version = state.versions.get(role)
+    if version is None:
+        return None
+    content = state.files[f"{version}.{role}.json"]
+    for entry in entries(role, metadata.read_role(role, content, state.founded().name).signed):
+        if isinstance(entry.document, SiteCertificate) and entry.document.node == node:
+            return entry.document
+    return None
+
+
+def marks(state: State) -> Marks:
+    """Return what a new node shall take as seen, so that nobody shows it a site of long ago."""
+    stamp_now = state.stamp
+    roles = frame(state).root.roles
+    return Marks(
+        site=state.founded().name,
+        online=tuple(sorted({*roles["snapshot"].keyids, *roles["timestamp"].keyids})),
+        timestamp=0 if stamp_now is None else stamp_now.timestamp,
+        snapshot=0 if stamp_now is None else stamp_now.snapshot,
+        issued_s=0 if stamp_now is None else stamp_now.at_ms // 1000,
+        roles=dict(sorted(state.versions.items())),
+        denied=tuple(sorted(names.deny_target(what) for what in state.denied)),
     )
 
 

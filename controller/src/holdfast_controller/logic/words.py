@@ -52,6 +52,14 @@ def sentence(fact: AnyFact) -> str:
             return f"Node {fact.node} {doing}"
         case facts.NodeUncordoned():
             return f"Node {fact.node} is in service again"
+        case facts.NodeCodeMade():
+            return f"A one-time code for node {fact.node} in {fact.zone} was made"
+        case facts.NodeCodeMinted():
+            return f"The code of node {fact.node} can be used"
+        case facts.NodeAsked():
+            return f"Node {fact.node} used its code; {fact.request} waits for officers"
+        case facts.NodeMinted():
+            return f"The credentials of node {fact.node} were signed"
         case facts.AppAsked():
             return f"Application {fact.name} was asked for in {fact.zone}"
         case facts.AppGranted():

@@ -10,33 +10,42 @@ import asyncio
 import time
 from pathlib import Path
 
+import msgspec
 from holdfast_bundles.site.client import SiteTrust
 from holdfast_protocol import program
-from holdfast_protocol.codec import decode, encode
+from holdfast_protocol.codec import encode
 from holdfast_protocol.configs import MinterConfig, load
 from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_protocol.identity.nkeys import KeyPair, Kind
 from holdfast_protocol.identity.x509 import Authority
 from holdfast_protocol.local import serve
-from holdfast_protocol.minting import MintApplication, MintRefused
+from holdfast_protocol.minting import MintAsked, MintRefused
 
 from holdfast_controller.minter.ledger import Ledger
-from holdfast_controller.minter.mint import Keys, Minter
+from holdfast_controller.minter.mint import Minter
+from holdfast_controller.minter.nodes import AccountKey, Keys
+
+_ASKED: msgspec.json.Decoder[MintAsked] = msgspec.json.Decoder(MintAsked)
 
 
 def build(config: MinterConfig) -> Minter:
     """Return the minter of ``config``; raises ``CONFIG_INVALID`` naming what does not fit."""
-    operator = KeyPair.from_seed(_read(config.operator_signing_key).decode("ascii").strip())
-    if operator.kind is not Kind.OPERATOR:
-        raise HoldfastError(Code.CONFIG_INVALID, "The operator signing key is of another kind.")
     authority = Authority(
         certificate_pem=_read(config.ca_certificate), key_pem=_read(config.ca_key)
     )
     return Minter(
         Keys(
-            operator_signing=operator,
+            operator_signing=_signing(config.operator_signing_key, Kind.OPERATOR),
             authority=authority,
-            inference_account=config.inference_account,
+            control=AccountKey(
+                account=config.control_account,
+                signing=_signing(config.control_signing_key, Kind.ACCOUNT),
+            ),
+            inference=AccountKey(
+                account=config.inference_account,
+                signing=_signing(config.inference_signing_key, Kind.ACCOUNT),
+            ),
+            domain=config.domain,
         ),
         SiteTrust(Path(config.trust), _read(config.root), config.site),
         Ledger(Path(config.state)),
@@ -51,9 +60,9 @@ async def run(config: MinterConfig, done: asyncio.Event) -> None:
 
     async def handle(data: bytes) -> bytes:
         try:
-            asked = decode(data, MintApplication)
+            asked = _asked(data)
             async with one_at_a_time:
-                return encode(await asyncio.to_thread(minter.application, asked, time.time()))
+                return encode(await asyncio.to_thread(minter.answer, asked, time.time()))
         except HoldfastError as error:
             return encode(MintRefused(code=error.code.value, message=error.message))
 
@@ -68,6 +77,20 @@ def main() -> None:
     parser.add_argument("--config", required=True, help="the minter's configuration file")
     config = parser.parse_args().config
     program.run(lambda done: run(load(config, MinterConfig), done))
+
+
+def _asked(data: bytes) -> MintAsked:
+    try:
+        return _ASKED.decode(data)
+    except msgspec.MsgspecError as error:
+        raise HoldfastError(Code.BAD_REQUEST, f"The question does not fit: {error}.") from error
+
+
+def _signing(path: str, kind: Kind) -> KeyPair:
+    pair = KeyPair.from_seed(_read(path).decode("ascii", "replace").strip())
+    if pair.kind is not kind:
+        raise HoldfastError(Code.CONFIG_INVALID, f"{path} holds a key of another kind.")
+    return pair
 
 
 def _read(path: str) -> bytes:

@@ -6,30 +6,29 @@ signed, verified here against the site's root pinned at the ceremony.
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from typing import assert_never
 
 from holdfast_bundles.site.client import SiteTrust
 from holdfast_bundles.site.model import AppRecord
 from holdfast_bundles.site.outcome import Outcome
+from holdfast_bundles.site.view import SiteView
 from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_protocol.identity import accounts, jwt, permissions, x509
 from holdfast_protocol.identity.nkeys import KeyPair, Kind
-from holdfast_protocol.minting import MintApplication, MintedApplication
+from holdfast_protocol.minting import (
+    MintApplication,
+    MintAsked,
+    MintCode,
+    MintedApplication,
+    MintedCode,
+    MintedNode,
+    MintNode,
+)
 
+from holdfast_controller.minter import nodes
 from holdfast_controller.minter.ledger import Account, IssuedUser, Ledger
-
-CERTIFICATE_LIFE_DAYS = 1095
-
-
-@dataclass(frozen=True)
-class Keys:
-    """The only copies of what can make an identity on this site."""
-
-    operator_signing: KeyPair
-    authority: x509.Authority
-    inference_account: str
+from holdfast_controller.minter.nodes import Keys, validity
 
 
 class Minter:
@@ -43,6 +42,19 @@ class Minter:
         self._ledger = ledger
         self._zones = zones
 
+    def answer(self, asked: MintAsked, now_s: float) -> MintedApplication | MintedCode | MintedNode:
+        """Return what ``asked`` is answered with; raises the refusal."""
+        match asked:
+            case MintApplication():
+                return self.application(asked, now_s)
+            case MintCode():
+                return nodes.code(self._keys, asked, now_s)
+            case MintNode():
+                certificate = self._view(asked.files, now_s).site_certificate(asked.node)
+                return nodes.node(self._keys, certificate, self._zones, asked, now_s)
+            case _:
+                assert_never(asked)
+
     def application(self, asked: MintApplication, now_s: float) -> MintedApplication:
         """Return the claims of an application; the same call gives the same answer.
 
@@ -50,12 +62,7 @@ class Minter:
         ``REFUSED``-like codes where the files cannot be verified. A revoked application's claim
         comes back with all its users revoked and ``user_jwt`` None.
         """
-        refresh = self._trust.refresh(_fetch(asked.files), now_s)
-        if refresh.outcome is not Outcome.FRESH:
-            raise HoldfastError(
-                Code.TRUST_STALE, f"The site's files are {refresh.outcome.value}: {refresh.reason}."
-            )
-        view = self._trust.view(now_s)
+        view = self._view(asked.files, now_s)
         record = view.app_record(asked.app, self._zones)
         known = self._ledger.read(asked.app)
         if record is None:
@@ -70,6 +77,14 @@ class Minter:
         if asked.user_public not in account.users:
             account = self._with_user(account, record, asked.csr, now_s)
         return self._answer(account, account.users[asked.user_public])
+
+    def _view(self, files: Mapping[str, bytes], now_s: float) -> SiteView:
+        refresh = self._trust.refresh(_fetch(files), now_s)
+        if refresh.outcome is not Outcome.FRESH:
+            raise HoldfastError(
+                Code.TRUST_STALE, f"The site's files are {refresh.outcome.value}: {refresh.reason}."
+            )
+        return self._trust.view(now_s)
 
     def _new_account(self, record: AppRecord, now_s: float) -> Account:
         identity, signing = KeyPair.generate(Kind.ACCOUNT), KeyPair.generate(Kind.ACCOUNT)
@@ -97,7 +112,7 @@ class Minter:
             self._keys.authority,
             csr,
             x509.Holder(uri=x509.holder_uri("app", record.app)),
-            _validity(now_s),
+            validity(now_s),
         )
         users = {
             public: user if user.revoked_s else _revoke(user, issued_s)
@@ -126,7 +141,7 @@ class Minter:
             accounts.Issuers(signing_keys=(signing.public,), revocations=revocations),
             account.app,
             zone,
-            self._keys.inference_account,
+            self._keys.inference.account,
         )
         subject = jwt.Subject(public=account.account, name=account.app, issued_at_s=issued_s)
         made = Account(
@@ -162,12 +177,4 @@ def _revoke(user: IssuedUser, at_s: int) -> IssuedUser:
         certificate=user.certificate,
         issued_s=user.issued_s,
         revoked_s=user.revoked_s or at_s,
-    )
-
-
-def _validity(now_s: float) -> x509.Validity:
-    now = datetime.datetime.fromtimestamp(int(now_s), datetime.UTC)
-    return x509.Validity(
-        not_before=now - datetime.timedelta(minutes=10),
-        not_after=now + datetime.timedelta(days=CERTIFICATE_LIFE_DAYS),
     )

@@ -8,19 +8,19 @@ from __future__ import annotations
 
 import secrets
 import shutil
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
-from cryptography.x509 import load_pem_x509_certificate
 from holdfast_bundles.site import keyfile, keys
-from holdfast_bundles.site.model import SiteCertificate, sha256_hex
+from holdfast_bundles.site.model import SiteCertificate
 from holdfast_protocol import subjects
 from holdfast_protocol.codec import encode
 from holdfast_protocol.configs import Founding, Person
-from holdfast_protocol.identity import credentials, permissions
+from holdfast_protocol.identity import credentials, permissions, x509
 from holdfast_protocol.identity.credentials import write_private
 
 from holdfast_lab import parts, realm, site_file, trustees
@@ -90,7 +90,6 @@ def _node(made: Made, spec: NodeSpec) -> SiteCertificate:
     site, name = made.site, spec.node
     agent, gateway = made.layout.part(f"agent-{name}"), made.layout.part(f"gateway-{name}")
     servers = (site.server(spec.zone),)
-    peers = tuple(node.node for node in site.nodes if node.zone == spec.zone)
     agent_key = made.realm.issue(
         agent / "credentials",
         realm.Identity("node", name, "control", permissions.agent(name, site.zone), servers),
@@ -98,15 +97,16 @@ def _node(made: Made, spec: NodeSpec) -> SiteCertificate:
     gateway_key = made.realm.issue(
         gateway / "credentials",
         realm.Identity(
-            "node", name, "inference", permissions.gateway(name, [spec.zone], peers), servers
+            "node",
+            name,
+            "inference",
+            permissions.gateway(name, [spec.zone], [permissions.ANY_PEER]),
+            servers,
         ),
     )
     pair = X25519PrivateKey.generate()
     write_private(gateway / "x25519.key", pair.private_bytes_raw().hex().encode())
-    certificate = load_pem_x509_certificate((agent / "credentials" / "cert.pem").read_bytes())
-    spki = certificate.public_key().public_bytes(
-        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
+    tls, gateway_tls = (_certificate(one / "credentials") for one in (agent, gateway))
     return SiteCertificate(
         node=name,
         jurisdiction=spec.jurisdiction,
@@ -114,10 +114,15 @@ def _node(made: Made, spec: NodeSpec) -> SiteCertificate:
         nats_public=agent_key,
         gateway_nats_public=gateway_key,
         x25519_public=pair.public_key().public_bytes_raw().hex(),
-        tls_spki_sha256=sha256_hex(spki),
+        tls_spki_sha256=x509.certificate_spki_sha256(tls),
         limits={},
-        not_after_s=int(certificate.not_valid_before_utc.timestamp()) + NODE_LIFE_S,
+        not_after_s=int(time.time()) + NODE_LIFE_S,
+        gateway_tls_spki_sha256=x509.certificate_spki_sha256(gateway_tls),
     )
+
+
+def _certificate(folder: Path) -> bytes:
+    return (folder / "cert.pem").read_bytes()
 
 
 def _identities(made: Made) -> None:

@@ -159,6 +159,11 @@ def _minter(layout: Layout, site: SiteFile, made: realm.Realm, pinned: Pinned) -
     write_private(folder / "ca.pem", made.authority.certificate_pem)
     write_private(folder / "ca.key", made.authority.key_pem)
     write_private(folder / "root.json", pinned.root)
+    signing = {}
+    names: tuple[realm.AccountName, ...] = ("control", "inference")
+    for name in names:
+        signing[name] = folder / f"{name}-signing.seed"
+        write_private(signing[name], made.accounts[name].signing.seed().encode())
     _save(
         folder,
         configs.MinterConfig(
@@ -169,7 +174,11 @@ def _minter(layout: Layout, site: SiteFile, made: realm.Realm, pinned: Pinned) -
             state=str(folder / "state"),
             operator_public=made.operator.public,
             operator_signing_key=str(folder / "operator-signing.seed"),
+            domain=site.zone,
+            control_account=made.accounts["control"].identity.public,
+            control_signing_key=str(signing["control"]),
             inference_account=made.accounts["inference"].identity.public,
+            inference_signing_key=str(signing["inference"]),
             ca_certificate=str(folder / "ca.pem"),
             ca_key=str(folder / "ca.key"),
             zones=site.zones,

@@ -12,6 +12,7 @@ from typing import Final, Literal, NamedTuple
 
 import msgspec
 
+from holdfast_protocol.enrolment import CodeAnswer, CreateCode
 from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_protocol.policing import (
     ExplainPolicy,
@@ -278,6 +279,8 @@ CALLS: Final[dict[str, Call]] = {
     "nodes.drain": Call(NodeCall, NodesAnswer, HANDS),
     "nodes.revoke": Call(RevokeNode, RequestMade, OFFICERS),
     "nodes.lift": Call(NodeCall, RequestMade, OFFICERS),
+    "nodes.code": Call(CreateCode, CodeAnswer, OFFICERS),
+    "nodes.renew": Call(NodeCall, RequestMade, HANDS),
     "gpus.list": Call(Nothing, GpusAnswer, EVERYBODY),
     "models.list": Call(Nothing, ModelsAnswer, EVERYBODY),
     "models.revoke": Call(RevokeModel, RequestMade, OFFICERS),

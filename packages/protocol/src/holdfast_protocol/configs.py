@@ -54,7 +54,12 @@ class MinterConfig(msgspec.Struct, frozen=True, kw_only=True):
     state: str
     operator_public: str
     operator_signing_key: str
+    domain: str
+    """JetStream domain of the controller's broker, where nodes' desired documents lie."""
+    control_account: str
+    control_signing_key: str
     inference_account: str
+    inference_signing_key: str
     ca_certificate: str
     ca_key: str
     zones: dict[str, str]

@@ -57,6 +57,9 @@ class Code(enum.StrEnum):
     POLICY_EXPIRED = "POLICY_EXPIRED"
     POLICY_INVALID = "POLICY_INVALID"
     POLICY_WIDENS = "POLICY_WIDENS"
+    CODE_REFUSED = "CODE_REFUSED"
+    CODE_USED = "CODE_USED"
+    CODE_EXPIRED = "CODE_EXPIRED"
     # usage (2)
     BAD_NAME = "BAD_NAME"
     BAD_REQUEST = "BAD_REQUEST"
@@ -191,6 +194,15 @@ TABLE: Final[dict[Code, Meaning]] = {
     ),
     Code.POLICY_WIDENS: Meaning(
         3, 409, "Name each of them with --acknowledge where it is meant: holdfast policy what-if."
+    ),
+    Code.CODE_REFUSED: Meaning(
+        3, 403, "Ask an officer for a new code: holdfast node code NAME --zone ZONE."
+    ),
+    Code.CODE_USED: Meaning(
+        3, 409, "If you did not use it yourself, tell an officer to reject the request it made."
+    ),
+    Code.CODE_EXPIRED: Meaning(
+        3, 403, "Ask an officer for a new code: holdfast node code NAME --zone ZONE."
     ),
     Code.BAD_NAME: Meaning(2, 400, "Use lower-case letters, digits and hyphens, at most 63."),
     Code.BAD_REQUEST: Meaning(2, 400, "Correct the request; the message says which part."),

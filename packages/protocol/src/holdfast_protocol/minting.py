@@ -31,6 +31,52 @@ class MintedApplication(msgspec.Struct, frozen=True, kw_only=True, tag="minted-a
     ca: bytes
 
 
+class MintCode(msgspec.Struct, frozen=True, kw_only=True, tag="mint-code"):
+    """Make the bootstrap user of a one-time code: it may say who it is on one subject, no more.
+
+    No officer signs this, so it is bounded by itself: its only right, and its end ``not_after_s``.
+    """
+
+    nonce: str
+    node: str
+    user_public: str
+    csr: bytes
+    not_after_s: int
+
+
+class MintedCode(msgspec.Struct, frozen=True, kw_only=True, tag="minted-code"):
+    """The bootstrap user; ``domain`` is where desired documents lie."""
+
+    nonce: str
+    node: str
+    user_jwt: str
+    certificate: bytes
+    ca: bytes
+    domain: str
+
+
+class MintNode(msgspec.Struct, frozen=True, kw_only=True, tag="mint-node"):
+    """Make a node's two users and certificates, against its site certificate in ``files``."""
+
+    nonce: str
+    node: str
+    csr: bytes
+    gateway_csr: bytes
+    files: dict[str, bytes]
+
+
+class MintedNode(msgspec.Struct, frozen=True, kw_only=True, tag="minted-node"):
+    """The agent's user in CONTROL, the gateway's in INFERENCE, and a certificate for each."""
+
+    nonce: str
+    node: str
+    agent_jwt: str
+    gateway_jwt: str
+    certificate: bytes
+    gateway_certificate: bytes
+    ca: bytes
+
+
 class MintRefused(msgspec.Struct, frozen=True, kw_only=True, tag="mint-refused"):
     """Nothing was signed."""
 
@@ -38,4 +84,5 @@ class MintRefused(msgspec.Struct, frozen=True, kw_only=True, tag="mint-refused")
     message: str
 
 
-MintAnswer = MintedApplication | MintRefused
+MintAsked = MintApplication | MintCode | MintNode
+MintAnswer = MintedApplication | MintedCode | MintedNode | MintRefused

@@ -20,7 +20,6 @@ app = typer.Typer()
 model = typer.Typer(help="Models: denied, and denied no longer.")
 node = typer.Typer(help="Nodes: in service, out of service, revoked.")
 app.add_typer(model, name="model")
-app.add_typer(node, name="node")
 
 Digest = Annotated[
     str, typer.Argument(metavar="DIGEST", help="sha256:… of a manifest, a blob or an ancestor.")

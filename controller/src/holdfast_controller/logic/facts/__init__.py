@@ -7,6 +7,12 @@ from holdfast_controller.logic.facts.apps import (
     ClaimsConfirmed,
 )
 from holdfast_controller.logic.facts.base import Fact
+from holdfast_controller.logic.facts.enrolment import (
+    NodeAsked,
+    NodeCodeMade,
+    NodeCodeMinted,
+    NodeMinted,
+)
 from holdfast_controller.logic.facts.every import AnyFact
 from holdfast_controller.logic.facts.fleet import (
     DeviceFact,
@@ -78,9 +84,13 @@ __all__ = [
     "ModelCommitted",
     "ModelDiscarded",
     "ModelQuarantined",
+    "NodeAsked",
     "NodeCertified",
+    "NodeCodeMade",
+    "NodeCodeMinted",
     "NodeCordoned",
     "NodeLost",
+    "NodeMinted",
     "NodeReturned",
     "NodeSeen",
     "NodeUncordoned",

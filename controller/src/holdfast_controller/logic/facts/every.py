@@ -13,6 +13,12 @@ from holdfast_controller.logic.facts.apps import (
     AppMinted,
     ClaimsConfirmed,
 )
+from holdfast_controller.logic.facts.enrolment import (
+    NodeAsked,
+    NodeCodeMade,
+    NodeCodeMinted,
+    NodeMinted,
+)
 from holdfast_controller.logic.facts.fleet import (
     EventRecorded,
     NodeCordoned,
@@ -66,6 +72,7 @@ AnyFact = (
     | ModelAllowed | ModelCommitted | ModelDiscarded
     | NodeSeen | NodeLost | NodeReturned | NodeCordoned | NodeUncordoned
     | EventRecorded
+    | NodeCodeMade | NodeCodeMinted | NodeAsked | NodeMinted
     | DeploymentWished | DeploymentWithdrawn | ReplicaPlaced | ReplicaWithdrawn | ReplicaGone
     | SlotChanged | RouteChanged
     | AppAsked | AppGranted | AppMinted | ClaimsConfirmed

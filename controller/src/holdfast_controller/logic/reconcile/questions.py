@@ -12,8 +12,9 @@ from holdfast_protocol.importer import (
     Promote,
     StartImport,
 )
-from holdfast_protocol.minting import MintApplication
+from holdfast_protocol.minting import MintApplication, MintAsked
 
+from holdfast_controller.logic.reconcile import enrolment
 from holdfast_controller.logic.reconcile.view import View
 from holdfast_controller.logic.state import App, Import
 
@@ -22,7 +23,7 @@ class Question(msgspec.Struct, frozen=True, kw_only=True):
     """One question under a key; the same key is not asked again while it waits."""
 
     key: str
-    request: ImporterRequest | MintApplication
+    request: ImporterRequest | MintAsked
     deadline_s: float
 
 
@@ -98,6 +99,9 @@ def _mints(view: View) -> list[Question]:
         )
         for name, app in sorted(view.state.apps.items())
         if _unminted(app)
+    ] + [
+        Question(key=key, request=request, deadline_s=limits.MINTER_ANSWER_S)
+        for key, request in enrolment.mints(view)
     ]
 
 

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from typing import Final, TypeVar
 
 import msgspec
-from holdfast_protocol import codec, ids
+from holdfast_protocol import codec, enrolment, ids
 from holdfast_protocol.errors import Code, HoldfastError
 from holdfast_protocol.limits import (
     ALIASES_PER_APP,
@@ -55,6 +55,19 @@ class SiteCertificate(msgspec.Struct, frozen=True, kw_only=True):
     tls_spki_sha256: str
     limits: dict[str, int]
     not_after_s: int
+    gateway_tls_spki_sha256: str = ""
+
+    @property
+    def fingerprint(self) -> str:
+        """What an officer compares with what the node shows of its keys."""
+        keys = (
+            self.nats_public,
+            self.gateway_nats_public,
+            self.x25519_public,
+            self.tls_spki_sha256,
+            self.gateway_tls_spki_sha256,
+        )
+        return enrolment.fingerprint(self.node, keys)
 
 
 class AppRecord(msgspec.Struct, frozen=True, kw_only=True):
@@ -149,6 +162,8 @@ def read_certificate(document: bytes) -> SiteCertificate:
     _tokens(tuple(value.limits), "limit", LIMITS_PER_NODE)
     for name in ("nats_public", "gateway_nats_public", "x25519_public", "tls_spki_sha256"):
         _short(getattr(value, name), name)
+    if value.gateway_tls_spki_sha256:
+        _short(value.gateway_tls_spki_sha256, "gateway_tls_spki_sha256")
     if value.not_after_s <= 0 or not value.zones:
         raise HoldfastError(
             Code.BAD_REQUEST, f"The certificate of {value.node} has no date or no zone."

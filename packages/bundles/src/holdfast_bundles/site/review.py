@@ -86,7 +86,9 @@ def _fields(document: Document) -> tuple[tuple[str, str], ...]:
             return (("length_bytes", str(length_bytes)), *_all(approval))
         case Trusted(root=root):
             return (("root_bytes", str(len(root))),)
-        case SiteCertificate() | AppRecord() | Denial():
+        case SiteCertificate():
+            return (("fingerprint", document.fingerprint), *_all(document))
+        case AppRecord() | Denial():
             return _all(document)
         case PolicyBundle():
             return _policy(document)

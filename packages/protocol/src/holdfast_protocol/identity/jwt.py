@@ -143,11 +143,15 @@ _SUBJECTS: Final[dict[type[Body], Kind]] = {
 
 
 class Subject(msgspec.Struct, frozen=True, kw_only=True):
-    """Whom a claim is about: public key, a name for people, time of issue in Unix seconds."""
+    """Whom a claim is about: public key, a name for people, time of issue in Unix seconds.
+
+    ``expires_at_s`` is for claims that serve nobody, as a node's before it is enrolled.
+    """
 
     public: str
     name: str
     issued_at_s: int
+    expires_at_s: int | None = None
 
 
 class Claims(msgspec.Struct, frozen=True, kw_only=True):
@@ -172,11 +176,16 @@ class _Wire(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 
 
 def issue(key: KeyPair, subject: Subject, body: Body) -> str:
-    """Return the signed claim; it carries no expiry, revocation does that work."""
+    """Return the signed claim; serving ones carry no expiry, revocation does that work."""
     assert key.kind is _ISSUERS[type(body)], "claims are signed by the key above them"
     nkeys.check_public(subject.public, _SUBJECTS[type(body)])
     wire = _Wire(
-        iss=key.public, sub=subject.public, iat=subject.issued_at_s, nats=body, name=subject.name
+        iss=key.public,
+        sub=subject.public,
+        iat=subject.issued_at_s,
+        nats=body,
+        name=subject.name,
+        exp=subject.expires_at_s,
     )
     digest = hashlib.sha256(encode_json(wire)).digest()
     identified = msgspec.structs.replace(wire, jti=base64.b32encode(digest).decode().rstrip("="))

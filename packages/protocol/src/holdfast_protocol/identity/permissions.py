@@ -13,6 +13,7 @@ from holdfast_protocol import subjects
 from holdfast_protocol.identity.jwt import Allow
 
 EVERYTHING: Final = ">"
+ANY_PEER: Final = "*"
 Role = Literal["operator", "officer", "auditor"]
 
 
@@ -71,7 +72,11 @@ def agent(node: str, domain: str) -> Permissions:
 
 
 def gateway(node: str, zones: Sequence[str], peers: Sequence[str]) -> Permissions:
-    """A node's gateway, in INFERENCE, for the zones of its site certificate only."""
+    """A node's gateway, in INFERENCE, for the zones of its site certificate only.
+
+    ``peers`` may be ``ANY_PEER``: then it answers a gateway enrolled later too. Nobody but the
+    gateways of one jurisdiction is in INFERENCE on a broker, and their inboxes are unguessable.
+    """
     publish = ["_R_.>"]
     subscribe = [_inbox(node)]
     for zone in zones:
@@ -85,7 +90,7 @@ def gateway(node: str, zones: Sequence[str], peers: Sequence[str]) -> Permission
             subjects.run(zone, node),
             subjects.cancel_relay(zone, node),
         ]
-    publish += [_inbox(peer) for peer in peers]
+    publish += ["_INBOX.*.>" if peer == ANY_PEER else _inbox(peer) for peer in peers]
     return Permissions(tuple(publish), tuple(subscribe))
 
 

@@ -8,6 +8,7 @@ and serial numbers; time is an argument. A client certificate names its holder i
 from __future__ import annotations
 
 import datetime
+import hashlib
 import ipaddress
 from collections.abc import Sequence
 from typing import Final
@@ -97,17 +98,35 @@ def sign_csr(authority: Authority, csr_pem: bytes, holder: Holder, validity: Val
     Only the public key is taken from the request, and its proof of possession is checked. Raises
     ``BAD_REQUEST`` for anything else than a signed P-256 request within ``CSR_BYTES``.
     """
-    if len(csr_pem) > CSR_BYTES:
-        raise HoldfastError(Code.TOO_LARGE, f"The signing request is more than {CSR_BYTES} bytes.")
+    return certify(authority, _requested(csr_pem), holder, validity)
+
+
+def spki_sha256(csr_pem: bytes) -> str:
+    """Return the SHA-256 (hex) of a request's public key as certificates carry it.
+
+    Raises as :func:`sign_csr` does.
+    """
+    return hashlib.sha256(_spki(_requested(csr_pem))).hexdigest()
+
+
+def certificate_spki_sha256(certificate_pem: bytes) -> str:
+    """Return the SHA-256 (hex) of a certificate's public key; raises ``BAD_REQUEST``."""
     try:
-        request = x509.load_pem_x509_csr(csr_pem)
-        public = request.public_key()
-        proven = request.is_signature_valid
-    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as error:
-        raise HoldfastError(Code.BAD_REQUEST, "The signing request does not decode.") from error
-    if not proven or not isinstance(public, ec.EllipticCurvePublicKey):
-        raise HoldfastError(Code.BAD_REQUEST, "The signing request is not by its own key.")
-    return certify(authority, public, holder, validity)
+        public = x509.load_pem_x509_certificate(certificate_pem).public_key()
+    except (ValueError, UnsupportedAlgorithm) as error:
+        raise HoldfastError(Code.BAD_REQUEST, "The certificate does not decode.") from error
+    if not isinstance(public, ec.EllipticCurvePublicKey):
+        raise HoldfastError(Code.BAD_REQUEST, "The certificate's key is not on P-256.")
+    return hashlib.sha256(_spki(public)).hexdigest()
+
+
+def certificate_sha256(certificate_pem: bytes) -> str:
+    """Return a certificate's fingerprint, SHA-256 in hex; raises ``BAD_REQUEST``."""
+    try:
+        certificate = x509.load_pem_x509_certificate(certificate_pem)
+    except ValueError as error:
+        raise HoldfastError(Code.BAD_REQUEST, "The certificate does not decode.") from error
+    return certificate.fingerprint(hashes.SHA256()).hex()
 
 
 def certify(
@@ -148,6 +167,29 @@ def holder_of(certificate_pem: bytes) -> str:
         raise HoldfastError(Code.BAD_REQUEST, "The certificate does not name exactly one holder.")
     parse_holder(uris[0])
     return uris[0]
+
+
+def _requested(csr_pem: bytes) -> ec.EllipticCurvePublicKey:
+    """Return the public key that signed the request, its proof of possession checked."""
+    if len(csr_pem) > CSR_BYTES:
+        raise HoldfastError(Code.TOO_LARGE, f"The signing request is more than {CSR_BYTES} bytes.")
+    try:
+        request = x509.load_pem_x509_csr(csr_pem)
+        public = request.public_key()
+        proven = request.is_signature_valid
+    except (ValueError, TypeError, UnsupportedAlgorithm, InvalidSignature) as error:
+        raise HoldfastError(Code.BAD_REQUEST, "The signing request does not decode.") from error
+    if not proven or not isinstance(public, ec.EllipticCurvePublicKey):
+        raise HoldfastError(Code.BAD_REQUEST, "The signing request is not by its own key.")
+    if not isinstance(public.curve, ec.SECP256R1):
+        raise HoldfastError(Code.BAD_REQUEST, "The public key is not on P-256.")
+    return public
+
+
+def _spki(public: ec.EllipticCurvePublicKey) -> bytes:
+    return public.public_bytes(
+        serialization.Encoding.DER, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
 
 
 def _builder(

@@ -1,0 +1,1 @@
+"""``holdfast-agent enroll``: a machine becomes a node of a site."""
