@@ -19,10 +19,10 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from holdfast_agent.engines.local import infer
 from holdfast_agent.gateway.alarm import PolicyAlarm
+from holdfast_agent.gateway.policy import PolicyInForce
 from holdfast_agent.gateway.service import Service
 from holdfast_agent.gateway.world import World
 from holdfast_agent.logic.gateway.decide import Judge, RecordFacts
-from holdfast_policy.base import base_policy
 from holdfast_policy.logic.registry import of_zones
 from holdfast_policy.port import AppFacts, NodeFacts
 from holdfast_policy.tickets import PairKeys
@@ -106,9 +106,9 @@ class Node:
         self.alarm = PolicyAlarm()
         registry = of_zones(ZONES)
         keys = (PairKeys("north", name, self.private), self.trust.exchange_key)
-        self.service = Service(
-            self.bus, self.world, Judge(base_policy(registry, self.alarm), registry), infer, keys
-        )
+        self.policy = PolicyInForce(registry, self.alarm)
+        judge = Judge(self.policy, registry)
+        self.service = Service(self.bus, self.world, judge, infer, keys)
         # In memory no account boundary renames the callers' inboxes.
         self.service.executing.answer_prefix = "_INBOX."
 
