@@ -238,6 +238,8 @@ def test_other_keys_for_a_node_in_force_need_its_revocation_first(world: World) 
     coded(world, node="de-2")
     one = machine("de-2")
     waits = enrol(world, one)
+    summary = world.core.state.requests[waits.request].made.summary
+    assert "in place of its former keys" in summary, "no officer overlooks it"
     world.approve(waits.request, 1, 2)
     assert enrol(world, one).state == "minting", "revoked until officers lift it"
     lifted = world.call("officer-1", "nodes.lift", api.NodeCall(node="de-2"))

@@ -145,11 +145,13 @@ def _asked(view: View, known: NodeCode, said: EnrolRequest, keys: NodeKeys) -> O
     state, now_s, made = view.state, view.now_s, known.made
     certificate = _certificate(known, keys, now_s)
     proposal = propose_node(trust.standing(state, now_s), certificate)
+    before = trust.certificate_of(state, made.node)
+    replaces = "" if before is None else "in place of its former keys, "
     asking = requests.Asking(
         kind="node",
         about=made.node,
         summary=f"Certify the node {made.node} in {made.zone} ({made.jurisdiction}), "
-        f"fingerprint {certificate.fingerprint}.",
+        f"{replaces}fingerprint {certificate.fingerprint}.",
         by=made.by,
         now_s=now_s,
     )
