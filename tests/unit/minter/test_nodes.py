@@ -117,7 +117,7 @@ def test_other_keys_than_the_certificate_names_are_refused(world: World) -> None
         {"not_after_s": int(NOW_S) - 1},
         {"gateway_tls_spki_sha256": ""},
     ],
-    ids=str,
+    ids=["elsewhere", "two-places", "unknown-zone", "past-its-date", "no-gateway-key"],
 )
 def test_certificates_that_make_no_identity(world: World, changes: dict[str, object]) -> None:
     one = Node()
@@ -164,7 +164,7 @@ def test_a_codes_user_has_one_subject_and_an_end(world: World) -> None:
         ({"user_public": "U"}, Code.BAD_REQUEST),
         ({"csr": b"x"}, Code.BAD_REQUEST),
     ],
-    ids=str,
+    ids=["ended", "too-long", "nonce", "key", "csr"],
 )
 def test_codes_beyond_the_bounds_are_refused(
     world: World, changes: dict[str, object], expected: Code
