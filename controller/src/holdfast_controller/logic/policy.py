@@ -7,7 +7,7 @@ the bundle. Cedar never runs in this process; the checker decides in one of its 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Final
+from typing import Final, NamedTuple
 
 from holdfast_bundles.site import metadata, names
 from holdfast_bundles.site.entries import Document, entries
@@ -72,27 +72,60 @@ def certificate(state: State, node: str) -> SiteCertificate | None:
     return held if isinstance(held, SiteCertificate) else None
 
 
-def question(state: State, place: tuple[str, str, str], said: Narrowing, now_s: float) -> Question:
-    """Return the question of a request for ``place`` (application, alias, node).
+def question(state: State, place: Place, said: Narrowing, now_s: float) -> Question:
+    """Return the question of a request for ``place``.
 
     Raises ``NOT_FOUND`` for what there is not, ``LABEL_REFUSED`` for a label that widens.
     """
-    app, alias, node = place
-    registry = of_zones(state.founded().zones)
-    signed, certified = record(state, app), certificate(state, node)
-    if signed is None:
-        raise HoldfastError(Code.NOT_FOUND, f"There is no application {app[:80]!a}.")
-    if certified is None:
-        raise HoldfastError(Code.NOT_FOUND, f"There is no node {node[:80]!a}.")
-    return Question(
-        act="infer",
-        app=app_facts(signed, denied=f"app:{app}" in state.denied),
-        alias=alias,
-        label=narrow(registry, _ceiling(registry, signed), said),
-        node=node_facts(certified, denied=f"node:{node}" in state.denied),
-        model=_model(state, alias),
-        now_s=now_s,
-    )
+    return Files(state).question(place, said, now_s)
+
+
+class Place(NamedTuple):
+    """Who asks what, where it would be answered."""
+
+    app: str
+    alias: str
+    node: str
+
+
+class Files:
+    """The officers' documents of one moment, each read once: reading verifies, and is slow."""
+
+    def __init__(self, state: State) -> None:
+        self._state = state
+        self._registry = of_zones(state.founded().zones)
+        self._apps: dict[str, AppRecord | None] = {}
+        self._nodes: dict[str, SiteCertificate | None] = {}
+
+    def record(self, app: str) -> AppRecord | None:
+        """Return the application's record that stands, denied or not; None without one."""
+        if app not in self._apps:
+            self._apps[app] = record(self._state, app)
+        return self._apps[app]
+
+    def certificate(self, node: str) -> SiteCertificate | None:
+        """Return the node's site certificate, denied or not; None without one."""
+        if node not in self._nodes:
+            self._nodes[node] = certificate(self._state, node)
+        return self._nodes[node]
+
+    def question(self, place: Place, said: Narrowing, now_s: float) -> Question:
+        """Return the question for ``place``; raises as :func:`question`."""
+        denied = self._state.denied
+        signed, certified = self.record(place.app), self.certificate(place.node)
+        if signed is None:
+            raise HoldfastError(Code.NOT_FOUND, f"There is no application {place.app[:80]!a}.")
+        if certified is None:
+            raise HoldfastError(Code.NOT_FOUND, f"There is no node {place.node[:80]!a}.")
+        return Question(
+            act="infer",
+            app=app_facts(signed, denied=f"app:{place.app}" in denied),
+            alias=place.alias,
+            label=narrow(self._registry, _ceiling(self._registry, signed), said),
+            node=node_facts(certified, denied=f"node:{place.node}" in denied),
+            model=_model(self._state, place.alias),
+            now_s=now_s,
+        )
 
 
 def live(state: State, now_s: float) -> Iterator[tuple[str, Question]]:
@@ -100,10 +133,10 @@ def live(state: State, now_s: float) -> Iterator[tuple[str, Question]]:
 
     Raises ``TOO_LARGE`` for more than one look can decide.
     """
-    by_alias = state.replicas_by_alias()
+    files, by_alias = Files(state), state.replicas_by_alias()
     number = 0
     for app in sorted(state.apps):
-        signed = record(state, app) if state.apps[app].granted else None
+        signed = files.record(app) if state.apps[app].granted else None
         for alias in () if signed is None else sorted(signed.aliases):
             nodes = sorted({replica.placed.node for replica in by_alias.get(alias, ())})
             for node in nodes:
@@ -112,7 +145,7 @@ def live(state: State, now_s: float) -> Iterator[tuple[str, Question]]:
                     raise HoldfastError(
                         Code.TOO_LARGE, f"More than {WHAT_IF_QUESTIONS} placements would be asked."
                     )
-                asked = question(state, (app, alias, node), Narrowing(), now_s)
+                asked = files.question(Place(app, alias, node), Narrowing(), now_s)
                 yield f"{app}/{alias}/{node}", asked
 
 

@@ -174,7 +174,7 @@ def _question(ask: Ask, call: ExplainPolicy) -> Question | HoldfastError:
     said = Narrowing(
         residency=call.residency, classification=call.classification, purpose=call.purpose
     )
-    place = (call.app, call.alias, call.node)
+    place = policy.Place(call.app, call.alias, call.node)
     try:
         return policy.question(ask.view.state, place, said, ask.view.now_s)
     except HoldfastError as error:
