@@ -140,6 +140,19 @@ def error_or_none(message: Message) -> str | None:
     return message.headers.get("Hf-Code")
 
 
+async def taken(app: NatsBus) -> Message:
+    """Ask as an application does: when told that all are busy, again after the hint.
+
+    The broker hands requests out at random, so one gateway may get more than it may hold.
+    """
+    for _ in range(100):
+        answer = await ask(app)
+        if error_or_none(answer) != "BUSY":
+            return answer
+        await asyncio.sleep(int(answer.headers["Hf-Retry-Ms"]) / 1000)
+    raise AssertionError("busy for ever")
+
+
 async def test_two_gateways() -> None:
     async with (
         running("de-1", "de-2") as realm,
@@ -148,7 +161,7 @@ async def test_two_gateways() -> None:
     ):
         await realm.push("de-2")
         await asyncio.sleep(0.3)
-        answers = await asyncio.gather(*(ask(app) for _ in range(8)))
+        answers = await asyncio.gather(*(taken(app) for _ in range(8)))
         assert {text_of(a) for a in answers} == {"from de-2"}  # half of them were forwarded
         await check_spread(realm, app, made)
         await check_leaving(realm, app, made)
