@@ -30,7 +30,7 @@ check: dev ## Lint, types, import contracts, tidy
 sim: dev ## The seeded simulation of a site: make sim SEED=7 [RUNS=1]
 	@$(PY) -m tests.sim --seed $(or $(SEED),1) --runs $(or $(RUNS),1)
 
-bench: dev ## Every number of the design beside what it is compared with
+bench: dev ## The numbers measured so far, each beside what it is compared with
 	@for b in bench/*.py; do echo "== $$b"; $(PY) $$b || exit 1; done
 
 clean: ## Remove the environment and caches (never a site)

@@ -145,7 +145,7 @@ TABLE: Final[dict[Code, Meaning]] = {
         4, 500, "Stop, keep the files, and restore the journal from a backup."
     ),
     Code.JOURNAL_ROLLBACK: Meaning(
-        4, 500, "The journal is older than it was; two officers must accept a new epoch."
+        4, 500, "Put the newest copy of the journal back; an older one is never followed."
     ),
     Code.JOURNAL_NEWER: Meaning(
         4, 500, "Start the version of Holdfast that wrote this journal, or a newer one."
